@@ -1,0 +1,43 @@
+# The front door: `make help` lists what there is. A target's line of help stands behind its ##, a group's name behind ##@.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+cluster := tests/cluster/cluster
+scripts := $(cluster) tests/cluster/verify/run
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nCLUSTER=current uses the cluster of your current kube context (kind, k3d, minikube, a real one) instead of a local one.\n'
+
+##@ Develop
+.PHONY: test-unit lint fmt
+test-unit: ## Unit tests: no root, no cluster
+	cargo test --workspace --all-features
+
+lint: ## Formatting, clippy and shellcheck
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck -x $(scripts); else echo 'shellcheck is not installed: scripts were not checked'; fi
+
+fmt: ## Format the code
+	cargo fmt --all
+
+##@ Local cluster
+.PHONY: cluster-up cluster-down cluster-status cluster-verify kubectl-env
+cluster-up: ## Start Kubernetes on this machine (as root; CLUSTER_NODES=2): under 20 s, 10 minutes the first time
+	$(cluster) up
+
+cluster-down: ## End it and leave nothing behind
+	$(cluster) down
+
+cluster-status: ## Its machines, programs, memory and nodes
+	@$(cluster) status
+
+cluster-verify: ## Check the local cluster itself: services, DNS, disruption, autoscaling, nodes that fail
+	tests/cluster/verify/run
+
+kubectl-env: ## Print export lines for kubectl: eval "$(make -s kubectl-env)"
+	@$(cluster) env

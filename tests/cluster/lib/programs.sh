@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# The programs a cluster is made of, in a cache that every clone of the repository shares:
+# Kubernetes, etcd, CoreDNS and kwok from their Go modules; containerd, runc and the CNI plugins from
+# Debian's packages, unpacked rather than installed, so that no service starts and nothing conflicts.
+
+KUBERNETES_VERSION=v1.37.2
+DEBS="containerd runc containernetworking-plugins"
+
+cache_key() { # PATH...: a hash of these files and of how they are built
+	(cd "$HERE" && cat "$@" "lib/programs.sh" && go env GOARCH) | sha256sum | cut -c1-12
+}
+
+kubernetes_dir() { echo "$CACHE/kubernetes-$KUBERNETES_VERSION-$(cache_key go.mod go.sum kc/*.go pause/*.go)"; }
+
+build_kubernetes() {
+	command -v go >/dev/null || die "Kubernetes is built from source: install Go 1.26 or later (https://go.dev/dl)"
+	local dir
+	dir=$(kubernetes_dir)
+	[ ! -e "$dir" ] || return 0
+	mkdir -p "$CACHE"
+	local lock tmp flags="-s -w" package pair n
+	exec {lock}>"$CACHE/build.lock"
+	flock -n "$lock" || { log "waiting for another build of Kubernetes" && flock "$lock"; }
+	[ ! -e "$dir" ] || return 0
+	# Without these the server says v0.0.0-master+$Format:%H$, which clients cannot parse.
+	for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+		for pair in gitVersion=$KUBERNETES_VERSION gitMajor=1 gitMinor=37 gitTreeState=clean \
+			gitCommit=0000000000000000000000000000000000000000 buildDate=1970-01-01T00:00:00Z; do
+			flags+=" -X $package.$pair"
+		done
+	done
+	tmp=$(mktemp -d "$CACHE/building.XXXXXX")
+	log "building Kubernetes $KUBERNETES_VERSION from source: about 10 minutes on 2 cores, once; cached in $CACHE"
+	with_progress "building Kubernetes" "$CACHE/build.log" env CGO_ENABLED=0 go -C "$HERE" build -ldflags "$flags" -o "$tmp/kc" ./kc &&
+		CGO_ENABLED=0 go -C "$HERE" build -ldflags "-s -w" -o "$tmp/pause" ./pause >>"$CACHE/build.log" 2>&1 ||
+		die "the build failed; see $CACHE/build.log"
+	for n in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns kwok; do
+		ln -s kc "$tmp/$n"
+	done
+	pack_image localhost/pause:1 "$tmp/pause.tar" "$tmp/pause"
+	mv "$tmp" "$dir"
+	chmod 755 "$dir"
+	exec {lock}>&-
+}
+
+debs_dir() {
+	local codename
+	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-$VERSION_ID}")
+	echo "$CACHE/debs-$codename-$(sha256sum <<<"$DEBS" | cut -c1-12)"
+}
+
+fetch_debs() {
+	local dir tmp deb
+	dir=$(debs_dir)
+	[ ! -e "$dir" ] || return 0
+	log "fetching $DEBS"
+	mkdir -p "$CACHE"
+	tmp=$(mktemp -d "$CACHE/fetching.XXXXXX")
+	# shellcheck disable=SC2086
+	(cd "$tmp" && apt_or_update "$CACHE/apt.log" download $DEBS)
+	for deb in "$tmp"/*.deb; do dpkg -x "$deb" "$tmp/root"; done
+	mv -T "$tmp/root" "$dir" 2>/dev/null || [ -e "$dir" ]
+	rm -rf "$tmp"
+}
