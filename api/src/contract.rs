@@ -84,6 +84,10 @@ pub mod labels {
     pub const DRAIN_DEADLINE: &str = "socketfleet.io/drain-deadline";
     /// Annotation: why the pod drains, a [`DrainReason`](super::DrainReason).
     pub const DRAIN_REASON: &str = "socketfleet.io/drain-reason";
+    /// Annotation: when the drain's phase began, RFC 3339 in UTC.
+    pub const DRAIN_PHASE_SINCE: &str = "socketfleet.io/drain-phase-since";
+    /// Annotation: why this pod and not another, for people.
+    pub const DRAIN_WHY: &str = "socketfleet.io/drain-why";
     /// Annotation: open sockets when the drain began.
     pub const DRAIN_SOCKETS: &str = "socketfleet.io/drain-sockets";
     /// Annotation that people set (`true`) to drain a pod by hand, and remove to take it back.
@@ -244,6 +248,10 @@ pub struct DrainReport {
     /// Why, absent while serving.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<DrainReason>,
+    /// The pace in force, as the last [`DrainRequest`] set it; absent while serving, and where the drain
+    /// spreads itself over the time that is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconnects_per_second: Option<f64>,
 }
 
 /// What `/health` says in `status`.

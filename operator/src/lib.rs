@@ -1,0 +1,3 @@
+//! The SocketFleet operator.
+
+pub mod drain;
