@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Ear, Ledger } from "../src/ledger.js";
+
+const room = () => ({ outstanding: 0 });
+
+test("a message that everybody heard once is settled", () => {
+  const ledger = new Ledger();
+  const [a, b, r] = [new Ear(), new Ear(), room()];
+  ledger.said("a", 1, r, [a, b], 0);
+  assert.deepEqual(ledger.outstanding(), { unacked: 1, undelivered: 2 });
+  ledger.ack("a", 1);
+  assert.equal(ledger.hear(a, "a", 1, "1-0", 5), 5);
+  assert.equal(ledger.hear(b, "a", 1, "1-0", 7), 7);
+  assert.deepEqual(ledger.outstanding(), { unacked: 0, undelivered: 0 });
+  assert.equal(r.outstanding, 0);
+  assert.equal(ledger.received, 2);
+  assert.equal(ledger.lost(1000), 0);
+});
+
+test("what is overdue is lost, until it comes", () => {
+  const ledger = new Ledger();
+  const ear = new Ear();
+  ledger.said("a", 1, room(), [ear], 10);
+  ledger.ack("a", 1);
+  assert.equal(ledger.lost(9), 0);
+  assert.equal(ledger.lost(10), 1);
+  ledger.hear(ear, "a", 1, "1-0", 50);
+  assert.equal(ledger.lost(100), 0);
+});
+
+test("a gap stays lost when its room closes", () => {
+  const ledger = new Ledger();
+  const [ear, r] = [new Ear(), room()];
+  ledger.said("a", 1, r, [ear], 0);
+  ledger.said("a", 2, r, [ear], 0);
+  ledger.hear(ear, "a", 2, "2-0", 1);
+  ledger.close(r);
+  assert.equal(ledger.lost(-1), 1);
+});
+
+test("the same publication twice is doubled, another one of the same message is resent", () => {
+  const ledger = new Ledger();
+  const ear = new Ear();
+  ledger.said("a", 1, room(), [ear], 0);
+  ledger.hear(ear, "a", 1, "1-0", 1);
+  ledger.hear(ear, "a", 1, "1-0", 2);
+  assert.deepEqual([ledger.doubled, ledger.resent], [1, 0]);
+  ledger.hear(ear, "a", 1, "2-0", 3);
+  assert.deepEqual([ledger.doubled, ledger.resent], [1, 1]);
+});
+
+test("what was said before a member joined does not count", () => {
+  const ledger = new Ledger();
+  const ear = new Ear();
+  ledger.said("a", 1, room(), [], 0);
+  ear.dueFrom.set("a", 2);
+  assert.equal(ledger.hear(ear, "a", 1, "1-0", 1), undefined);
+  assert.deepEqual([ledger.received, ledger.doubled], [0, 0]);
+});
+
+test("a message that the client gave up is failed and lost", () => {
+  const ledger = new Ledger();
+  const r = room();
+  ledger.said("a", 1, r, [new Ear()], 0);
+  ledger.fail("a", 1);
+  assert.equal(ledger.failed, 1);
+  assert.equal(ledger.lost(0), 1);
+  assert.equal(r.outstanding, 0);
+});
