@@ -5,7 +5,7 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 cluster := tests/cluster/cluster
-scripts := $(cluster) tests/cluster/verify/run
+scripts := $(cluster) tests/cluster/verify/run images/build tests/images/redis-entrypoint tests/tools/bin/helm
 
 .PHONY: help
 help: ## Show this list
@@ -24,6 +24,14 @@ lint: ## Formatting, clippy and shellcheck
 
 fmt: ## Format the code
 	cargo fmt --all
+
+##@ Images
+.PHONY: images test-images
+images: ## Build the operator's and the server's images (IMAGE_TAG=dev, IMAGE_REGISTRY=localhost; PUSH=1 pushes them)
+	images/build socketfleet-operator socket-server
+
+test-images: ## Build the images that the tests and the demo need beside them: Redis, Prometheus, Socket.IO clients
+	images/build redis prometheus socketfleet-client
 
 ##@ Local cluster
 .PHONY: cluster-up cluster-down cluster-status cluster-verify kubectl-env

@@ -24,7 +24,7 @@ current_kubectl() {
 	kubectl "$@"
 }
 
-current_env() { printf 'export KUBECONFIG=%q\n' "$(current_kubeconfig)"; }
+current_env() { printf 'export KUBECONFIG=%q\nexport PATH=%q:"$PATH"\n' "$(current_kubeconfig)" "$REPO/tests/tools/bin"; }
 
 need_kubectl() { command -v kubectl >/dev/null || die "CLUSTER=current needs kubectl on the PATH"; }
 

@@ -71,7 +71,7 @@ local_kubeconfig() {
 local_kubectl() { "$DIR/bin/kubectl" --kubeconfig "$DIR/kubeconfig" "$@"; }
 
 local_env() {
-	printf 'export KUBECONFIG=%q\nexport PATH=%q:"$PATH"\n' "$(local_kubeconfig)" "$DIR/bin"
+	printf 'export KUBECONFIG=%q\nexport PATH=%q:"$PATH"\n' "$(local_kubeconfig)" "$DIR/bin:$REPO/tests/tools/bin"
 }
 
 local_start() {
