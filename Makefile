@@ -5,6 +5,9 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 cluster := tests/cluster/cluster
+product_images := socketfleet-operator socket-server
+other_images := redis prometheus socketfleet-client
+archives := $(patsubst %,build/images/%.tar,$(addsuffix -$(or $(IMAGE_TAG),dev),$(product_images) socketfleet-client) redis-7 prometheus-2)
 scripts := $(cluster) tests/cluster/verify/run images/build tests/images/redis-entrypoint tests/tools/bin/helm
 
 .PHONY: help
@@ -12,10 +15,23 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nCLUSTER=current uses the cluster of your current kube context (kind, k3d, minikube, a real one) instead of a local one.\n'
 
+##@ Try it
+.PHONY: demo demo-down
+demo: ## A fleet under load: scales out, rolls over, drains and scales in, with a live table and a report
+	demo/run
+
+demo-down: ## End the demo and clean up
+	demo/run down
+
 ##@ Develop
-.PHONY: test-unit lint fmt
+.PHONY: test test-unit test-cluster lint fmt generate bench clean
+test: lint test-unit test-cluster ## All tests; needs root for the local cluster
+
 test-unit: ## Unit tests: no root, no cluster
-	cargo test --workspace --all-features
+	cargo test --workspace --exclude socketfleet-tests --all-features
+
+test-cluster: images test-images ## Tests with real pods, on a cluster that is up just for them unless one is already
+	$(cluster) run $(SHELL) -c '$(cluster) load-image $(archives) && cargo test --package socketfleet-tests'
 
 lint: ## Formatting, clippy and shellcheck
 	cargo fmt --all --check
@@ -25,13 +41,24 @@ lint: ## Formatting, clippy and shellcheck
 fmt: ## Format the code
 	cargo fmt --all
 
+generate: ## Write what is generated from the code: crds/
+	cargo run --quiet --package socketfleet-operator -- crd > crds/socketfleets.yaml.new
+	mv crds/socketfleets.yaml.new crds/socketfleets.yaml
+
+bench: ## Measure the socket server beside others, in one run
+	tests/bench/run
+
+clean: ## Remove what was built in this clone; the caches stay (cluster-down first)
+	cargo clean
+	rm -rf build
+
 ##@ Images
 .PHONY: images test-images
 images: ## Build the operator's and the server's images (IMAGE_TAG=dev, IMAGE_REGISTRY=localhost; PUSH=1 pushes them)
-	images/build socketfleet-operator socket-server
+	images/build $(product_images)
 
 test-images: ## Build the images that the tests and the demo need beside them: Redis, Prometheus, Socket.IO clients
-	images/build redis prometheus socketfleet-client
+	images/build $(other_images)
 
 ##@ Local cluster
 .PHONY: cluster-up cluster-down cluster-status cluster-verify kubectl-env
