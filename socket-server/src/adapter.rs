@@ -5,6 +5,10 @@
 //! from elsewhere is handed to [`Local::broadcast`](crate::io::Local::broadcast), which encodes and frames it once
 //! for all receivers. Each call names its Node counterpart, whose effect it has.
 
+pub mod redis;
+
+use std::any::Any;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -136,13 +140,33 @@ pub struct Session {
 }
 
 /// A session and what its client missed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct RestoredSession {
     /// As it was saved.
     pub session: Session,
     /// Payloads of the events since the client's offset that its rooms were meant for, in order, each with its
     /// own offset as last element.
     pub missed: Vec<Payload>,
+    /// Until it is dropped, no event with an offset is handed to this server's sockets: put the socket into its
+    /// rooms and queue `missed` first, without waiting for anything, and nothing is lost or doubled between.
+    pub hold: Hold,
+}
+
+/// Keeps the adapter's log where it is while it lives.
+#[derive(Default)]
+pub struct Hold(Option<Box<dyn Any + Send + Sync>>);
+
+impl Hold {
+    /// Holds `guard` and what that keeps back.
+    pub fn new(guard: impl Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(guard)))
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Hold" } else { "Hold(nothing)" })
+    }
 }
 
 /// When the server hands sessions to [`Adapter::persist_session`].
@@ -227,11 +251,17 @@ pub trait Adapter: Send + Sync + 'static {
         None
     }
 
-    /// Saves a session under its `pid`, in place of an older one. Done: it would survive this process (where the
+    /// Saves the session of a live socket under its `pid`, in place of an older one. Done: it would survive this process (where the
     /// adapter can promise that).
     fn persist_session(&self, session: Session) -> Done {
         drop(session);
         Done::NOW
+    }
+
+    /// The transport of a session's socket has closed: the session now waits for its client, for as long as
+    /// recovery allows. (One that was persisted and not parked belongs to a live socket and does not expire.)
+    fn park_session(&self, session: Session) -> Done {
+        self.persist_session(session)
     }
 
     /// Forgets a session: its socket left for good.

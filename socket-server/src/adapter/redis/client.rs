@@ -1,0 +1,460 @@
+//! The connection to Redis, and all that is asked of it.
+//!
+//! Built on `fred`: one client type for standalone, Sentinel and Cluster servers that reconnects and
+//! resubscribes by itself in each (`redis` 1.x has no reconnecting Sentinel connection). Nothing of `fred`
+//! leaves this file.
+//!
+//! A command is tried once: it fails at once while the connection is down, and what was under way when it
+//! broke is reported as failed. Whether to try again is the caller's decision, who knows what a double means.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fred::clients::{Client, SubscriberClient};
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::{
+    ClientLike, EventInterface, KeysInterface, PubsubInterface, StreamsInterface, TransactionInterface,
+};
+use fred::types::config::{Config, Options, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
+use fred::types::streams::{XCapKind, XCapTrim};
+use fred::types::{Builder, ClusterHash, CustomCommand, Expiration, SetOptions, Value};
+use tokio::sync::mpsc;
+
+use super::entry_id::EntryId;
+
+/// Longest wait for the answer to a command that does not block.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a read waits for entries, as in Node's adapter.
+const READ_BLOCK: Duration = Duration::from_secs(5);
+/// Messages of subscriptions that may wait to be handled; beyond, the oldest are lost, and counted.
+const SUBSCRIPTION_BUFFER: usize = 65_536;
+
+/// Why a command failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RedisError {
+    /// The URL is not one of the forms that are understood; the text never holds the URL itself.
+    #[error(
+        "REDIS_URL: {0}; expected redis://, rediss://, redis-sentinel:// or redis-cluster://[user:password@]host[:port]"
+    )]
+    Url(String),
+    /// No connection, or it broke before the answer: the command may or may not have been done.
+    #[error("connection lost: {0}")]
+    Connection(String),
+    /// Redis refused the command.
+    #[error("{0}")]
+    Command(String),
+    /// An answer that is not of the command's form.
+    #[error("unexpected answer to {0}")]
+    Answer(&'static str),
+}
+
+impl RedisError {
+    /// A bounded name for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "url",
+            Self::Connection(_) => "connection",
+            Self::Command(_) => "command",
+            Self::Answer(_) => "answer",
+        }
+    }
+}
+
+impl From<Error> for RedisError {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::IO
+            | ErrorKind::Canceled
+            | ErrorKind::Timeout
+            | ErrorKind::Backpressure
+            | ErrorKind::Tls
+            | ErrorKind::Routing
+            | ErrorKind::Sentinel
+            | ErrorKind::Unknown => Self::Connection(error.details().to_owned()),
+            _ => Self::Command(error.details().to_owned()),
+        }
+    }
+}
+
+/// Is told what happens between the server and Redis: for metrics and health.
+pub trait RedisObserver: Send + Sync {
+    /// A command was answered after so long; blocking reads are not among them.
+    fn command(&self, name: &'static str, took: Duration) {
+        let _ = (name, took);
+    }
+    /// Something failed; `kind` is one of few names.
+    fn error(&self, kind: &'static str) {
+        let _ = kind;
+    }
+    /// Redis can be used, or no longer.
+    fn connected(&self, connected: bool) {
+        let _ = connected;
+    }
+}
+
+/// Observes nothing.
+#[derive(Debug)]
+pub struct Unobserved;
+impl RedisObserver for Unobserved {}
+
+/// One field of a stream's entry.
+pub type Field = (&'static str, Bytes);
+
+/// An entry read from a stream.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its position.
+    pub id: EntryId,
+    /// Its fields, in order.
+    pub fields: Vec<(Bytes, Bytes)>,
+}
+
+/// A message of a subscription.
+#[derive(Debug)]
+pub struct Published {
+    /// The channel.
+    pub channel: String,
+    /// What was published.
+    pub payload: Bytes,
+}
+
+/// A connection for commands, and the recipe for more of them.
+#[derive(Clone)]
+pub struct Redis {
+    builder: Arc<Builder>,
+    commands: Client,
+    observer: Arc<dyn RedisObserver>,
+}
+
+impl std::fmt::Debug for Redis {
+    /// The recipe holds the password: it is not shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis").field("state", &self.commands.state()).finish_non_exhaustive()
+    }
+}
+
+impl Redis {
+    /// Starts to connect, and keeps at it: an absent Redis is no error, a wrong URL is.
+    pub fn connect(url: &str, observer: Arc<dyn RedisObserver>) -> Result<Self, RedisError> {
+        let mut config = Config::from_url(url).map_err(|e| RedisError::Url(e.details().to_owned()))?;
+        config.fail_fast = false;
+        let mut builder = Builder::from_config(config);
+        builder
+            .set_policy(ReconnectPolicy::new_exponential(0, 50, 1_000, 2))
+            .with_performance_config(|performance| {
+                performance.broadcast_channel_capacity = SUBSCRIPTION_BUFFER
+            })
+            .with_connection_config(|connection| {
+                connection.connection_timeout = Duration::from_secs(5);
+                connection.internal_command_timeout = Duration::from_secs(5);
+                connection.max_command_attempts = 1;
+                connection.unresponsive = UnresponsiveConfig {
+                    max_timeout: Some(READ_BLOCK + COMMAND_TIMEOUT),
+                    interval: Duration::from_secs(1),
+                };
+                connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
+            });
+        let commands = builder.build().map_err(RedisError::from)?;
+        commands.connect();
+        Ok(Self { builder: Arc::new(builder), commands, observer })
+    }
+
+    /// Who is told of errors.
+    pub fn observer(&self) -> &Arc<dyn RedisObserver> {
+        &self.observer
+    }
+
+    /// Another connection, for commands that block.
+    fn another(&self) -> Result<Client, RedisError> {
+        let client = self.builder.build()?;
+        client.connect();
+        Ok(client)
+    }
+
+    fn once(&self) -> fred::clients::WithOptions<Client> {
+        self.commands.with_options(&Options {
+            max_attempts: Some(1),
+            timeout: Some(COMMAND_TIMEOUT),
+            fail_fast: true,
+            ..Options::default()
+        })
+    }
+
+    /// Notes how long a command took, and whether it failed.
+    async fn observed<T>(
+        &self,
+        name: &'static str,
+        command: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, RedisError> {
+        let start = Instant::now();
+        match command.await {
+            Ok(value) => {
+                self.observer.command(name, start.elapsed());
+                Ok(value)
+            }
+            Err(error) => {
+                let error = RedisError::from(error);
+                self.observer.error(error.kind());
+                Err(error)
+            }
+        }
+    }
+
+    /// Appends entries to a stream in one round trip, trimming it to about `max_len`. Stops at nothing: each
+    /// entry has a result of its own, in order.
+    pub async fn append(
+        &self,
+        stream: &str,
+        max_len: u64,
+        entries: impl IntoIterator<Item = Vec<Field>>,
+    ) -> Vec<Result<EntryId, RedisError>> {
+        let options = self.once().options().clone();
+        let pipeline = self.commands.pipeline().with_options(&options);
+        for fields in entries {
+            let cap = (XCapKind::MaxLen, XCapTrim::AlmostExact, max_len as i64, None);
+            // In a pipeline this only queues; the result is the queue's.
+            let _: Result<Value, Error> = pipeline.xadd(stream, false, cap, "*", fields).await;
+        }
+        let start = Instant::now();
+        let results = pipeline.try_all::<String>().await;
+        self.observer.command("XADD", start.elapsed());
+        results
+            .into_iter()
+            .map(|result| match result {
+                Ok(id) => id.parse().map_err(|_| RedisError::Answer("XADD")),
+                Err(error) => Err(RedisError::from(error)),
+            })
+            .inspect(|result| {
+                if let Err(error) = result {
+                    self.observer.error(error.kind());
+                }
+            })
+            .collect()
+    }
+
+    /// The entries from `first` to `last`, both included, at most `count`.
+    pub async fn range(
+        &self,
+        stream: &str,
+        first: EntryId,
+        last: EntryId,
+        count: u64,
+    ) -> Result<Vec<Entry>, RedisError> {
+        let client = self.once();
+        let range = client.xrange::<Value, _, _, _>(stream, first.to_string(), last.to_string(), Some(count));
+        entries(self.observed("XRANGE", range).await?).ok_or(RedisError::Answer("XRANGE"))
+    }
+
+    /// The last entries down to `first`, latest first, at most `count`.
+    pub async fn latest(&self, stream: &str, first: EntryId, count: u64) -> Result<Vec<Entry>, RedisError> {
+        let client = self.once();
+        let range = client.xrevrange::<Value, _, _, _>(stream, "+", first.to_string(), Some(count));
+        entries(self.observed("XREVRANGE", range).await?).ok_or(RedisError::Answer("XREVRANGE"))
+    }
+
+    /// Sets a key for a time.
+    pub async fn set(
+        &self,
+        key: &str,
+        value: String,
+        ttl: Duration,
+        only_existing: bool,
+    ) -> Result<(), RedisError> {
+        let client = self.once();
+        let options = only_existing.then_some(SetOptions::XX);
+        let set = client.set::<Value, _, _>(key, value, Some(Expiration::PX(millis(ttl))), options, false);
+        self.observed("SET", set).await.map(drop)
+    }
+
+    /// Gets a key and gives it `ttl` from now, as one transaction.
+    pub async fn get_and_extend(&self, key: &str, ttl: Duration) -> Result<Option<Bytes>, RedisError> {
+        let transaction = self.commands.multi();
+        let queue = async {
+            transaction.get::<Value, _>(key).await?;
+            transaction.pexpire::<Value, _>(key, millis(ttl), None).await?;
+            transaction.exec::<Value>(true).await
+        };
+        let exec = async {
+            match tokio::time::timeout(COMMAND_TIMEOUT, queue).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::new(ErrorKind::Timeout, "no answer to a transaction")),
+            }
+        };
+        let answer = self.observed("EXEC", exec).await?;
+        let first = answer.into_array().into_iter().next().ok_or(RedisError::Answer("EXEC"))?;
+        Ok(first.into_bytes())
+    }
+
+    /// Gives keys a time to live again, in one round trip. What is gone stays gone.
+    pub async fn extend(
+        &self,
+        keys: impl IntoIterator<Item = String>,
+        ttl: Duration,
+    ) -> Result<(), RedisError> {
+        let options = self.once().options().clone();
+        let pipeline = self.commands.pipeline().with_options(&options);
+        for key in keys {
+            let _: Result<Value, Error> = pipeline.pexpire(key, millis(ttl), None).await;
+        }
+        self.observed("PEXPIRE", pipeline.last::<Value>()).await.map(drop)
+    }
+
+    /// Deletes a key.
+    pub async fn delete(&self, key: &str) -> Result<(), RedisError> {
+        let client = self.once();
+        self.observed("DEL", client.del::<Value, _>(key)).await.map(drop)
+    }
+
+    /// Publishes to a channel; on a cluster `sharded` keeps it to the channel's shard.
+    pub async fn publish(&self, channel: &str, payload: Vec<u8>, sharded: bool) -> Result<(), RedisError> {
+        let client = self.once();
+        let payload = Bytes::from(payload);
+        match sharded {
+            true => {
+                self.observed("SPUBLISH", client.spublish::<Value, _, _>(channel, payload)).await.map(drop)
+            }
+            false => {
+                self.observed("PUBLISH", client.publish::<Value, _, _>(channel, payload)).await.map(drop)
+            }
+        }
+    }
+
+    /// How many connections subscribe to a channel.
+    pub async fn subscribers(&self, channel: &str, sharded: bool) -> Result<usize, RedisError> {
+        let client = self.once();
+        let kind = if sharded { "SHARDNUMSUB" } else { "NUMSUB" };
+        let hash = ClusterHash::Custom(fred::util::redis_keyslot(channel.as_bytes()));
+        let command = CustomCommand::new_static("PUBSUB", hash, false);
+        let answer = self.observed("PUBSUB", client.custom::<Value, _>(command, vec![kind, channel])).await?;
+        let count = match answer {
+            Value::Array(items) => items.into_iter().nth(1).and_then(|count| count.as_u64()),
+            Value::Map(map) => map.inner().into_values().next().and_then(|count| count.as_u64()),
+            _ => None,
+        };
+        count.and_then(|count| usize::try_from(count).ok()).ok_or(RedisError::Answer("PUBSUB"))
+    }
+
+    /// A reader of one stream, with its own connection.
+    pub fn reader(&self, stream: &str) -> Result<Reader, RedisError> {
+        Ok(Reader { client: self.another()?, stream: stream.to_owned() })
+    }
+
+    /// A connection for subscriptions, which come back by themselves, and the messages that arrive on it.
+    pub fn subscriber(&self) -> Result<(Subscriber, mpsc::Receiver<Published>), RedisError> {
+        let client = self.builder.build_subscriber_client()?;
+        let (sender, messages) = mpsc::channel(SUBSCRIPTION_BUFFER);
+        let (mut incoming, observer) = (client.message_rx(), self.observer.clone());
+        tokio::spawn(async move {
+            loop {
+                let message = match incoming.recv().await {
+                    Ok(message) => message,
+                    Err(tokio::sync::broadcast::error::RecvError::Lagged(lost)) => {
+                        tracing::error!(
+                            lost,
+                            "messages of subscriptions were lost: they came faster than they are handled"
+                        );
+                        observer.error("lagged");
+                        continue;
+                    }
+                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+                };
+                let Some(payload) = message.value.into_bytes() else { continue };
+                if sender.send(Published { channel: message.channel.to_string(), payload }).await.is_err() {
+                    return;
+                }
+            }
+        });
+        client.connect();
+        drop(client.manage_subscriptions());
+        Ok((Subscriber { client }, messages))
+    }
+}
+
+/// Reads a stream as it grows.
+pub struct Reader {
+    client: Client,
+    stream: String,
+}
+
+impl Reader {
+    /// The entries after `last`, at most `count`; waits for the first for some seconds, then there are none.
+    pub async fn after(&self, last: EntryId, count: u64) -> Result<Vec<Entry>, RedisError> {
+        let client = self.client.with_options(&Options {
+            max_attempts: Some(1),
+            timeout: Some(READ_BLOCK + COMMAND_TIMEOUT),
+            fail_fast: true,
+            ..Options::default()
+        });
+        let block = READ_BLOCK.as_millis() as u64;
+        let answer =
+            client.xread::<Value, _, _>(Some(count), Some(block), &self.stream, last.to_string()).await?;
+        // RESP2: [[stream, entries]] or nil.
+        match answer {
+            Value::Null => Ok(Vec::new()),
+            Value::Array(mut streams) if streams.len() == 1 => {
+                let mut pair = streams.remove(0).into_array();
+                let found = pair.pop().and_then(entries);
+                found.ok_or(RedisError::Answer("XREAD"))
+            }
+            _ => Err(RedisError::Answer("XREAD")),
+        }
+    }
+}
+
+/// A connection that subscribes.
+#[derive(Clone)]
+pub struct Subscriber {
+    client: SubscriberClient,
+}
+
+impl Subscriber {
+    /// Subscribes; in effect when this returns.
+    pub async fn subscribe(&self, channels: Vec<String>, sharded: bool) -> Result<(), RedisError> {
+        match sharded {
+            false => Ok(self.client.subscribe(channels).await?),
+            true => {
+                for channel in channels {
+                    self.client.ssubscribe(channel).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends subscriptions.
+    pub async fn unsubscribe(&self, channels: Vec<String>, sharded: bool) -> Result<(), RedisError> {
+        match sharded {
+            false => Ok(self.client.unsubscribe(channels).await?),
+            true => {
+                for channel in channels {
+                    self.client.sunsubscribe(channel).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// `[[id, [name, value, …]], …]`
+fn entries(answer: Value) -> Option<Vec<Entry>> {
+    let entry = |value: Value| {
+        let mut pair = value.into_array().into_iter();
+        let id = pair.next()?.as_str()?.parse().ok()?;
+        let mut values = pair.next()?.into_array().into_iter();
+        let mut fields = Vec::with_capacity(values.len() / 2);
+        while let (Some(name), Some(value)) = (values.next(), values.next()) {
+            fields.push((name.into_bytes()?, value.into_bytes()?));
+        }
+        Some(Entry { id, fields })
+    };
+    match answer {
+        Value::Null => Some(Vec::new()),
+        Value::Array(items) => items.into_iter().map(entry).collect(),
+        _ => None,
+    }
+}
