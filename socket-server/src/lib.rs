@@ -5,10 +5,15 @@
 //! | Engine.IO | [`engine`] | connections: long-polling, WebSocket, upgrade, heartbeat, back-pressure |
 //! | Socket.IO | [`packet`], [`io`] | packets; namespaces, sockets, rooms, events, acknowledgements |
 //! | fleet | [`adapter`] | what is shared with other servers; recovery |
+//! | pod | [`config`], [`drain`], [`process`] | the pod contract: configuration, drain, what the system gives |
 #![warn(missing_docs)]
 
 pub mod adapter;
+pub mod config;
+pub mod drain;
 pub mod io;
+pub mod logging;
 pub mod options;
 pub mod packet;
+pub mod process;
 pub mod stats;

@@ -1,0 +1,5 @@
+//! What the process is given by the system it runs on.
+
+mod cgroup;
+pub mod memory;
+pub mod open_files;
