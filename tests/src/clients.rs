@@ -1,0 +1,177 @@
+//! The load: pods of `tests/client`, steered through the API server's proxy.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, PostParams};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::{Stats, Until, is_ready};
+
+/// Where the client image's control port is.
+const CONTROL_PORT: u16 = 9090;
+/// Sockets that one client pod carries well.
+const SOCKETS_PER_POD: u64 = 1500;
+/// How often the counts of the clients are read while something is awaited: they cannot be watched.
+const READ_EVERY: Duration = Duration::from_millis(250);
+/// Longest wait; it only ends tests that would never end.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// How the clients behave.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// Sockets in all.
+    pub sockets: u64,
+    /// Members of a room.
+    pub room_size: u64,
+    /// Messages per socket and second.
+    pub rate: f64,
+    /// Sockets opened per second, in all.
+    pub open_rate: f64,
+    /// `websocket`, or `polling,websocket` to begin with polling.
+    pub transports: &'static str,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self { sockets: 100, room_size: 4, rate: 1.0, open_rate: 200.0, transports: "websocket" }
+    }
+}
+
+/// Load clients in a namespace.
+pub struct Clients {
+    client: Client,
+    namespace: String,
+    pods: Vec<String>,
+}
+
+impl Clients {
+    /// Starts as many pods as the sockets need, against the Service of a fleet in the same namespace.
+    pub async fn start(client: &Client, namespace: &str, fleet: &str, options: &ClientOptions) -> Self {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        let count = options.sockets.div_ceil(SOCKETS_PER_POD).max(1);
+        let name = |n| format!("{fleet}-clients-{n}");
+        for n in 0..count {
+            let pod = pod(&name(n), fleet, options, share(options.sockets, count, n), count);
+            pods.create(&PostParams::default(), &pod).await.expect("a client pod is accepted");
+        }
+        let started = pods
+            .until_all(&format!("app={fleet}-clients"), "its load clients Ready", |pods| {
+                pods.len() as u64 == count && pods.iter().all(is_ready)
+            })
+            .await;
+        let pods = started.iter().map(ResourceExt::name_any).collect();
+        Self { client: client.clone(), namespace: namespace.into(), pods }
+    }
+
+    /// The counts of all clients together.
+    pub async fn stats(&self) -> Stats {
+        self.each("GET", "stats", |_| None).await
+    }
+
+    /// Changes the number of sockets.
+    pub async fn want_sockets(&self, sockets: u64) {
+        let pods = self.pods.len() as u64;
+        self.each("POST", "load", |n| Some(json!({ "sockets": share(sockets, pods, n) }))).await;
+    }
+
+    /// Lets the clients speak, or keeps them silent.
+    pub async fn speak(&self, speak: bool) {
+        self.each("POST", "load", |_| Some(json!({ "speak": speak }))).await;
+    }
+
+    /// Counts reconnects per client from now on.
+    pub async fn mark(&self) {
+        self.each("POST", "mark", |_| None).await;
+    }
+
+    /// Falls silent and waits until everything that was sent has been acknowledged and delivered; then gives
+    /// the counts, in which whatever is still outstanding is lost.
+    pub async fn settle(&self) -> Stats {
+        self.each("POST", "settle", |_| Some(json!({ "timeoutMs": 60_000 }))).await
+    }
+
+    /// Waits until the counts satisfy `condition`, and gives them.
+    pub async fn until(&self, what: &str, condition: impl Fn(&Stats) -> bool) -> Stats {
+        let mut seen = Stats::default();
+        let wait = async {
+            let mut ticks = tokio::time::interval(READ_EVERY);
+            loop {
+                ticks.tick().await;
+                seen = self.stats().await;
+                if condition(&seen) {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(LIMIT, wait).await.is_err() {
+            panic!("the clients did not get {what}; last seen: {seen:#?}");
+        }
+        seen
+    }
+
+    /// Waits until every wanted socket is connected and in its room.
+    pub async fn until_joined(&self, sockets: u64) -> Stats {
+        self.until(&format!("{sockets} sockets into their rooms"), |s| {
+            s.joined == sockets && s.sockets == sockets
+        })
+        .await
+    }
+
+    async fn each(&self, method: &str, path: &str, body: impl Fn(u64) -> Option<Value>) -> Stats {
+        let calls = self.pods.iter().zip(0..).map(|(pod, n)| self.call(pod, method, path, body(n)));
+        let all =
+            try_join_all(calls).await.unwrap_or_else(|e| panic!("{method} {path} of a load client: {e}"));
+        all.into_iter().sum()
+    }
+
+    async fn call(&self, pod: &str, method: &str, path: &str, body: Option<Value>) -> kube::Result<Stats> {
+        let namespace = &self.namespace;
+        let uri = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{CONTROL_PORT}/proxy/{path}");
+        let body = body.map_or_else(Vec::new, |b| b.to_string().into_bytes());
+        let request = http::Request::builder().method(method).uri(uri).body(body);
+        self.client.request(request.map_err(kube::Error::HttpError)?).await
+    }
+}
+
+/// The part of pod `n` of `pods` in `total`.
+fn share(total: u64, pods: u64, n: u64) -> u64 {
+    total / pods + u64::from(n < total % pods)
+}
+
+fn pod(name: &str, fleet: &str, options: &ClientOptions, sockets: u64, pods: u64) -> Pod {
+    let ClientOptions { sockets: _, room_size, rate, open_rate, transports } = options;
+    let options = [
+        ("url", format!("http://{fleet}")),
+        ("sockets", sockets.to_string()),
+        ("room-size", room_size.to_string()),
+        ("rate", rate.to_string()),
+        ("open-rate", (open_rate / pods as f64).to_string()),
+        ("transports", transports.to_string()),
+    ]
+    .map(|(key, value)| format!("--{key}={value}"));
+    let args = [&["/app/src/main.js".to_owned()], &options[..]].concat();
+    serde_json::from_value(json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": name, "labels": { "app": format!("{fleet}-clients") } },
+        "spec": {
+            "terminationGracePeriodSeconds": 5,
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "restartPolicy": "Never",
+            "containers": [{
+                "name": "client",
+                "image": "localhost/socketfleet-client:dev",
+                "imagePullPolicy": "IfNotPresent",
+                "args": args,
+                "ports": [{ "name": "control", "containerPort": CONTROL_PORT }],
+                "readinessProbe": { "httpGet": { "path": "/healthz", "port": "control" }, "periodSeconds": 1 },
+                "resources": { "requests": { "cpu": "100m", "memory": "128Mi" } },
+            }],
+        },
+    }))
+    .expect("a pod")
+}

@@ -1,0 +1,20 @@
+//! Tests on a real cluster: what they share. A test is a [`Scenario`]: a namespace of its own on the cluster
+//! of `tests/cluster`, with the operator installed from its chart. Waiting is done by watching, never by
+//! sleeping; what a failed test leaves is collected in `build/test-logs`.
+//!
+//! Tests panic where they find something wrong, so `expect` is at home here.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
+
+mod clients;
+mod cluster;
+mod fleets;
+mod scenario;
+mod stats;
+mod until;
+
+pub use clients::{ClientOptions, Clients};
+pub use cluster::{Cluster, repository};
+pub use fleets::{fleet, sockets_on};
+pub use scenario::{Scenario, Weight, scenario};
+pub use stats::{Histogram, Stats};
+pub use until::{Until, condition_is, is_ready};
