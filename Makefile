@@ -8,7 +8,7 @@ cluster := tests/cluster/cluster
 product_images := socketfleet-operator socket-server
 other_images := redis prometheus socketfleet-client
 archives := $(patsubst %,build/images/%.tar,$(addsuffix -$(or $(IMAGE_TAG),dev),$(product_images) socketfleet-client) redis-7 prometheus-2)
-scripts := $(cluster) tests/cluster/verify/run images/build tests/images/redis-entrypoint tests/tools/bin/helm
+scripts := $(cluster) tests/cluster/verify/run tests/cluster/verify/checks tests/cluster/verify/nothing-left images/build tests/images/redis-entrypoint tests/tools/bin/helm
 
 .PHONY: help
 help: ## Show this list
@@ -48,7 +48,8 @@ generate: ## Write what is generated from the code: crds/
 bench: ## Measure the socket server beside others, in one run
 	tests/bench/run
 
-clean: ## Remove what was built in this clone; the caches stay (cluster-down first)
+clean: ## Remove what was built in this clone; the caches stay
+	@[ ! -e build/cluster ] || { echo 'a cluster is up in build/cluster: make cluster-down first'; exit 1; }
 	cargo clean
 	rm -rf build
 

@@ -49,7 +49,7 @@ coredns_config() {
 		    health 127.0.0.1:8080 {
 		        lameduck 0s
 		    }
-		    ready 127.0.0.1:8181
+		    ready $cp:8181
 		    prometheus $cp:9153
 		    kubernetes cluster.local in-addr.arpa {
 		        kubeconfig /mnt/etc/coredns.kubeconfig

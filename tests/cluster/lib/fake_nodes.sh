@@ -6,7 +6,7 @@ local_fake_nodes() { # COUNT
 	[[ $count =~ ^[0-9]+$ ]] || die "fake-nodes: how many?"
 	pid=$(machine_pid cp) || die "cp is off"
 	if [ "$count" = 0 ]; then
-		local_kubectl delete node -l type=kwok --wait=false
+		local_kubectl delete node -l type=kwok --wait=false >/dev/null
 		! kwok_runs "$pid" || nsenter -t "$pid" -m -p kill "$(cat "$DIR/cp/kwok.pid")"
 		rm -f "$DIR/cp/kwok.pid"
 		return

@@ -22,7 +22,17 @@ local_up() {
 	for n in $(nodes); do
 		wait_for 60 node_ready "$n" || die "$n does not get Ready; see $DIR/$n/log"
 	done
+	wait_for 60 local_kubectl get serviceaccount default || die "the controller manager does not work; see $DIR/cp/log"
+	wait_for 60 dns_ready || die "CoreDNS does not get ready; see $DIR/cp/log/coredns"
 	log "$CLUSTER_NAME is up after $((SECONDS - started)) s: export KUBECONFIG=$DIR/kubeconfig"
+}
+
+dns_ready() {
+	local answer
+	exec {answer}<>"/dev/tcp/$(control_plane_ip)/8181"
+	printf 'GET /ready HTTP/1.0\r\n\r\n' >&"$answer"
+	grep -q ' 200 ' <&"$answer"
+	exec {answer}>&-
 }
 
 # Ends what is in the cluster's cgroup, however it came about, then forgets the rest: this also clears up after a
@@ -37,6 +47,7 @@ local_down() {
 	ip link del "$LINK" 2>/dev/null || true
 	remove_cgroups
 	rm -rf "$dir"
+	rmdir "$(dirname "$dir")" 2>/dev/null || true
 	rm -f "$REGISTRY/$CLUSTER_NAME"
 	leftovers || die "$CLUSTER_NAME is down, but left the above behind"
 	log "$CLUSTER_NAME is down"

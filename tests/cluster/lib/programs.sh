@@ -6,11 +6,10 @@
 KUBERNETES_VERSION=v1.37.2
 DEBS="containerd runc containernetworking-plugins"
 
-cache_key() { # PATH...: a hash of these files and of how they are built
-	(cd "$HERE" && cat "$@" "lib/programs.sh" && go env GOARCH) | sha256sum | cut -c1-12
+# In a directory named by a hash of the sources and of how they are built.
+kubernetes_dir() {
+	echo "$CACHE/kubernetes-$KUBERNETES_VERSION-$(cd "$HERE" && { cat go.mod go.sum kc/*.go pause/*.go lib/programs.sh && uname -m; } | sha256sum | cut -c1-12)"
 }
-
-kubernetes_dir() { echo "$CACHE/kubernetes-$KUBERNETES_VERSION-$(cache_key go.mod go.sum kc/*.go pause/*.go)"; }
 
 build_kubernetes() {
 	command -v go >/dev/null || die "Kubernetes is built from source: install Go 1.26 or later (https://go.dev/dl)"
