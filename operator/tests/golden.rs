@@ -1,0 +1,58 @@
+//! What the operator makes of each sample, against `operator/tests/golden`. `UPDATE_GOLDEN=1 cargo test -p
+//! socketfleet-operator --test golden` writes the files anew: read the difference before you commit it.
+
+use std::path::Path;
+
+use clap::Parser;
+use socketfleet_operator::{offline, settings::Platform};
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    platform: Platform,
+}
+
+/// What the operator has by default, whatever the environment of the test says.
+fn platform() -> Platform {
+    Platform {
+        server_image: "example.com/socket-server:1".into(),
+        redis_image: "example.com/redis:8".into(),
+        ..Flags::parse_from(["test"]).platform
+    }
+}
+
+fn compare(path: &Path, actual: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, actual).unwrap();
+        return;
+    }
+    let expected = std::fs::read_to_string(path).unwrap_or_default();
+    if let Some((number, (old, new))) =
+        expected.lines().zip(actual.lines()).enumerate().find(|(_, (old, new))| old != new)
+    {
+        panic!("{}:{}:\n- {old}\n+ {new}\n(UPDATE_GOLDEN=1 writes it anew)", path.display(), number + 1);
+    }
+    assert_eq!(expected.lines().count(), actual.lines().count(), "{}", path.display());
+}
+
+#[test]
+fn samples_become_these_objects() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut samples = 0;
+    for entry in std::fs::read_dir(root.join("../config/samples")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let plan = offline::plan(&text, &platform()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        compare(&root.join("tests/golden").join(path.file_name().unwrap()), &plan);
+        samples += 1;
+    }
+    assert_eq!(samples, std::fs::read_dir(root.join("tests/golden")).unwrap().count());
+}
+
+#[test]
+fn the_committed_crd_is_the_one_of_the_types() {
+    use kube::CustomResourceExt;
+    let crd = serde_yaml::to_string(&socketfleet_api::SocketFleet::crd()).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/socketfleet.io_socketfleets.yaml");
+    compare(&path, &crd);
+}
