@@ -7,12 +7,26 @@
 //!
 //! [`Executor`] carries the actions out. Replicas are applied by the fleet's own plan: there is one writer.
 
+mod advance;
+mod census;
 mod decision;
+mod deletion;
+mod demand;
 mod marks;
 mod observed;
+mod pace;
+mod pacing;
+mod room;
+mod shrink;
+mod start;
+mod state;
+mod summary;
+mod take_back;
+mod victims;
 
 pub use decision::{Action, Decision, DrainProgress, Hold, Note, Shrink, Step, Summary};
 pub use marks::{DrainMark, Marks};
 pub use observed::{
-    Deletion, Fleet, NodeState, Observed, Pod, PodPhase, PodRef, Policy, Revision, Rollout, Sockets,
+    Deletion, Fleet, NodeState, Observed, Pod, PodPhase, PodRef, Policy, Report, Revision, Rollout, Sockets,
 };
+pub use state::next_actions;

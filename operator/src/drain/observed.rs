@@ -82,7 +82,8 @@ pub struct Revision {
     pub replicas: u32,
     /// Pods that the Deployment's status counts (`status.replicas`).
     pub status_replicas: u32,
-    /// The controllers have seen the spec: `status.observedGeneration` is `metadata.generation`.
+    /// This is the Deployment as last applied, and the controllers have seen it:
+    /// `status.observedGeneration` is `metadata.generation`.
     pub settled: bool,
 }
 
@@ -131,10 +132,19 @@ pub struct Pod {
     /// Its sockets, when they are known and fresh.
     pub sockets: Option<Sockets>,
     /// What its server last said about its drain.
-    pub report: Option<DrainReport>,
-    /// Pace that the server was last told to drain at, sockets per second, where the operator knows it
-    /// better than `report` does. [`Executor::recall`](super::Executor::recall) fills it in.
-    pub told: Option<f64>,
+    pub report: Option<Report>,
+    /// Pace, sockets per second, that a call may have set of which the answer was lost.
+    /// [`Executor::recall`](super::Executor::recall) fills it in.
+    pub unsure: Option<f64>,
+}
+
+/// What a server said about its drain, in `/health` or in answer to a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// When the answer came.
+    pub at: Timestamp,
+    /// The answer.
+    pub drain: DrainReport,
 }
 
 /// State of a pod's node.

@@ -1,0 +1,114 @@
+//! Drains that begin: one victim after the other, as long as the fleet can do without it.
+
+use jiff::{SignedDuration, Timestamp};
+use socketfleet_api::contract::{DrainReason, PodDrainPhase};
+
+use super::census::{Census, Serving, View};
+use super::demand::Demand;
+use super::room::Room;
+use super::victims::{self, Victim};
+use super::{DrainMark, Hold, Note, pacing};
+
+/// A new revision may take this long to become Ready before it counts as an obstacle.
+const START_UP: SignedDuration = SignedDuration::from_secs(30);
+
+pub(super) fn start(census: &mut Census<'_>, budget: f64, now: Timestamp, holds: &mut Vec<Hold>) {
+    let mut demand = Demand::of(census);
+    let mut room = Room::of(census);
+    holds.extend(revision_not_ready(census, now));
+    if census.observed.fleet.paused {
+        if demand.excess() > 0 {
+            holds.push(Hold::Paused);
+        }
+        return;
+    }
+    while demand.excess() > 0 {
+        let Some(victim) = victims::next(census, demand.surplus()) else { return };
+        if let Err(hold) = admit(census, &victim, &demand, &room, budget) {
+            holds.push(hold);
+            return;
+        }
+        let deadline = now + census.observed.fleet.policy.deadline;
+        let view = &mut census.views[victim.index];
+        if view.doom.is_some() {
+            demand.doomed -= 1;
+        } else {
+            demand.staying -= 1;
+        }
+        demand.ready -= u32::from(view.pod.ready);
+        room.release(view);
+        begin(view, victim.reason, victim.why, now, deadline);
+    }
+    // Pods that have to go one by one wait for those that replace them.
+    if let Some(victim) = victims::next(census, false)
+        && matches!(victim.reason, DrainReason::Manual | DrainReason::NodeDrain)
+    {
+        let pod = census.views[victim.index].pod;
+        let ready = demand.ready.saturating_sub(u32::from(pod.ready));
+        holds.push(Hold::TooFewReady { pod: pod.id.name.clone(), ready, wanted: demand.wanted });
+    }
+}
+
+/// Whether the fleet can do without the victim now.
+fn admit(
+    census: &Census<'_>,
+    victim: &Victim,
+    demand: &Demand,
+    room: &Room,
+    budget: f64,
+) -> Result<(), Hold> {
+    let view = &census.views[victim.index];
+    if view.lifeless() {
+        return Ok(());
+    }
+    let pod = || view.pod.id.name.clone();
+    let Some(sockets) = view.held else {
+        return Err(Hold::CountsUnknown { count: 1, pod: pod() });
+    };
+    if victim.reason == DrainReason::ScaleIn {
+        let mut unknown = census.pool().filter(|v| v.held.is_none());
+        if let Some(first) = unknown.next() {
+            let pod = first.pod.id.name.clone();
+            return Err(Hold::CountsUnknown { count: 1 + unknown.count(), pod });
+        }
+    }
+    let ready = demand.ready - u32::from(view.pod.ready);
+    if ready < demand.wanted {
+        return Err(Hold::TooFewReady { pod: pod(), ready, wanted: demand.wanted });
+    }
+    let policy = &census.observed.fleet.policy;
+    room.without(view).admit(&view.pod.id.name, sockets, policy.headroom)?;
+    pacing::admit(&view.pod.id.name, sockets, room.committed, budget, policy)
+}
+
+/// Marks the beginning of a drain. Its deadline is set here and never again.
+pub(super) fn begin(
+    view: &mut View<'_>,
+    reason: DrainReason,
+    why: String,
+    now: Timestamp,
+    deadline: Timestamp,
+) {
+    let sockets = view.held.map_or("an unknown number of".to_owned(), |n| n.to_string());
+    view.note = Some(Note {
+        reason: "DrainStarted",
+        message: format!("{} drains {sockets} sockets ({}): {why}", view.pod.id.name, reason.as_str()),
+        warning: false,
+    });
+    view.drain = Some(DrainMark {
+        phase: PodDrainPhase::Notified,
+        since: now,
+        started: now,
+        deadline,
+        reason,
+        why,
+        sockets: view.held,
+    });
+}
+
+fn revision_not_ready(census: &Census<'_>, now: Timestamp) -> Option<Hold> {
+    let fleet = &census.observed.fleet;
+    let tried = |v: &View<'_>| !v.old && v.counted && now.duration_since(v.pod.created) >= START_UP;
+    let blocked = census.serving == Serving::Old && census.views.iter().any(tried);
+    blocked.then(|| Hold::RevisionNotReady { revision: fleet.revision.clone() })
+}
