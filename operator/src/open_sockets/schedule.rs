@@ -1,0 +1,96 @@
+//! When a pod is asked again. Pure.
+
+use std::time::Duration;
+
+/// Between two looks at a pod that serves, in a small installation.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Between two looks at a pod that drains: a drain should end when the last socket goes.
+const DRAINING: Duration = Duration::from_millis(400);
+/// Between two looks at a pod that does not answer, at most.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Looks per second at all pods together: beyond it the interval grows, so that CPU stays small.
+const LOOKS_PER_SECOND: f64 = 400.0;
+/// Share by which an interval is made shorter or longer at random, so that pods that were started together
+/// are not asked together for ever.
+const JITTER: f64 = 0.1;
+/// Intervals without an answer after which a count is stale.
+const STALE_INTERVALS: u32 = 3;
+/// A count is not stale before this, however short the interval.
+const STALE_MIN: Duration = Duration::from_secs(8);
+
+/// How much a pod matters now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attention {
+    /// It serves.
+    Steady,
+    /// It drains.
+    Close,
+}
+
+/// How fast pods are asked, from their number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pace {
+    interval: Duration,
+}
+
+impl Pace {
+    pub(super) fn for_pods(pods: usize) -> Self {
+        let shared = Duration::from_secs_f64(pods as f64 / LOOKS_PER_SECOND);
+        Self { interval: INTERVAL.max(shared) }
+    }
+
+    /// How long to wait before a pod is asked again that has failed to answer `failures` times in a row.
+    /// `random` is in `0.0..1.0`.
+    pub(super) fn delay(&self, attention: Attention, failures: u32, random: f64) -> Duration {
+        let base = match (failures, attention) {
+            (0, Attention::Close) => DRAINING,
+            (0, Attention::Steady) => self.interval,
+            (n, _) => {
+                let doubled = INTERVAL.saturating_mul(1 << (n - 1).min(10));
+                doubled.min(BACKOFF_MAX).max(self.interval)
+            }
+        };
+        base.mul_f64(1.0 - JITTER + 2.0 * JITTER * random)
+    }
+
+    /// Age from which a count is stale.
+    pub(super) fn stale_after(&self) -> Duration {
+        self.interval.saturating_mul(STALE_INTERVALS).max(STALE_MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIDDLE: f64 = 0.5;
+
+    #[test]
+    fn serving_pods_are_asked_every_two_seconds_and_draining_ones_sooner() {
+        let pace = Pace::for_pods(10);
+        assert_eq!(pace.delay(Attention::Steady, 0, MIDDLE), Duration::from_secs(2));
+        assert_eq!(pace.delay(Attention::Close, 0, MIDDLE), Duration::from_millis(400));
+    }
+
+    #[test]
+    fn pods_that_do_not_answer_are_asked_ever_less_down_to_twice_a_minute() {
+        let pace = Pace::for_pods(10);
+        let delays: Vec<u64> = (1..=7).map(|n| pace.delay(Attention::Close, n, MIDDLE).as_secs()).collect();
+        assert_eq!(delays, [2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(pace.delay(Attention::Steady, u32::MAX, MIDDLE), BACKOFF_MAX);
+    }
+
+    #[test]
+    fn thousands_of_pods_share_the_looks_per_second() {
+        let pace = Pace::for_pods(5_000);
+        assert_eq!(pace.delay(Attention::Steady, 0, MIDDLE), Duration::from_millis(12_500));
+        assert!(pace.stale_after() > pace.delay(Attention::Steady, 0, 1.0) * 2);
+    }
+
+    #[test]
+    fn jitter_spreads_by_a_tenth_either_way() {
+        let pace = Pace::for_pods(1);
+        assert_eq!(pace.delay(Attention::Steady, 0, 0.0), Duration::from_millis(1_800));
+        assert_eq!(pace.delay(Attention::Steady, 0, 1.0), Duration::from_millis(2_200));
+    }
+}
