@@ -14,7 +14,8 @@ pub struct Decision {
     /// `spec.replicas` of each revision's Deployment, for every revision in
     /// [`Observed::revisions`](super::Observed::revisions).
     pub replicas: BTreeMap<String, u32>,
-    /// Where `replicas` is lower than observed: which pods must be the ones that go.
+    /// Where `replicas` is lower than the pods there are: which ones must be those that go.
+    /// [`Verifier`](super::Verifier) checks it.
     pub shrinks: Vec<Shrink>,
     /// What to do to pods, in any order.
     pub actions: Vec<Action>,

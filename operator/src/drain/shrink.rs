@@ -53,7 +53,7 @@ pub(super) fn replicas(census: &Census<'_>, births: &BTreeMap<&str, u32>, now: T
         } else {
             match safe(census, revision, counted, keep, &removable, now) {
                 Ok(target) => {
-                    if target < revision.replicas {
+                    if target < counted {
                         let uid = |&i: &usize| census.views[i].pod.id.uid.clone();
                         let victims = removable.iter().map(uid).collect();
                         out.shrinks.push(Shrink { revision: revision.hash.clone(), victims });
