@@ -9,6 +9,7 @@
 
 mod admin;
 mod advance;
+mod calls;
 mod census;
 mod decision;
 mod deletion;
@@ -29,6 +30,7 @@ mod verify;
 mod victims;
 
 pub use admin::CallError;
+pub use calls::Calls;
 pub use decision::{Action, Decision, DrainProgress, Hold, Note, Shrink, Step, Summary};
 pub use execute::{Executed, Executor, StepError};
 pub use marks::{DrainMark, Marks};

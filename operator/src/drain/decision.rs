@@ -34,6 +34,9 @@ pub struct Shrink {
     pub revision: String,
     /// UIDs of the pods that may go.
     pub victims: Vec<String>,
+    /// The version of the Deployment that was looked at: precondition of the write. A pod that was deleted
+    /// or replaced meanwhile shows in the Deployment's status, and so in this version.
+    pub resource_version: String,
 }
 
 /// One thing to do to one pod.

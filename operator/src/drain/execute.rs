@@ -1,11 +1,10 @@
 //! Carries a decision's actions out: patches and deletions of Pods, calls to their servers.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::StreamExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use parking_lot::Mutex;
@@ -13,34 +12,18 @@ use serde_json::json;
 use socketfleet_api::contract::DrainReport;
 
 use super::admin::{AdminClient, CallError};
-use super::{Action, Marks, Note, Observed, PodRef, Report, Step};
+use super::calls::Calls;
+use super::{Action, Marks, Note, Observed, PodRef, Step};
 
 /// Actions under way at once, for one fleet.
 const CONCURRENCY: usize = 16;
 /// Time for a request to the API server.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// An answer is remembered until the pod's next regular report, which comes within seconds.
-const MEMORY: SignedDuration = SignedDuration::from_secs(600);
-
 /// Carries actions out. One serves all fleets.
 pub struct Executor {
     client: kube::Client,
     admin: AdminClient,
-    /// The last call to each server, by UID of the pod.
-    last_calls: Mutex<HashMap<String, LastCall>>,
-}
-
-#[derive(Clone, Debug)]
-struct LastCall {
-    at: Timestamp,
-    result: CallResult,
-}
-
-#[derive(Clone, Debug)]
-enum CallResult {
-    Answered(DrainReport),
-    /// No answer came: this pace may be in force, or not.
-    Unsure(Option<f64>),
+    calls: Mutex<Calls>,
 }
 
 /// What came of a decision's actions.
@@ -97,24 +80,12 @@ impl StepError {
 impl Executor {
     /// Uses this client for Pods.
     pub fn new(client: kube::Client) -> Self {
-        Self { client, admin: AdminClient::new(), last_calls: Mutex::new(HashMap::new()) }
+        Self { client, admin: AdminClient::new(), calls: Mutex::default() }
     }
 
     /// Completes an observation with what servers answered to calls since they were last asked.
     pub fn recall(&self, observed: &mut Observed) {
-        let calls = self.last_calls.lock();
-        for pod in &mut observed.pods {
-            let Some(call) = calls.get(&pod.id.uid) else { continue };
-            if pod.report.as_ref().is_some_and(|report| report.at > call.at) {
-                continue;
-            }
-            match &call.result {
-                CallResult::Answered(drain) => {
-                    pod.report = Some(Report { at: call.at, drain: drain.clone() });
-                }
-                CallResult::Unsure(pace) => pod.unsure = Some(pace.unwrap_or(0.0)),
-            }
-        }
+        self.calls.lock().recall(observed);
     }
 
     /// Carries out the actions on a fleet's pods; `token` opens the admin port of its servers.
@@ -175,14 +146,10 @@ impl Executor {
     ) -> Result<Option<Note>, StepError> {
         let answer = call.await;
         let at = Timestamp::now();
-        let result = match &answer {
-            Ok(report) => Some(CallResult::Answered(report.clone())),
-            Err(error) => error.may_have_arrived().then_some(CallResult::Unsure(pace)),
-        };
-        if let Some(result) = result {
-            let mut calls = self.last_calls.lock();
-            calls.retain(|_, call| at.duration_since(call.at) < MEMORY);
-            calls.insert(pod.uid.clone(), LastCall { at, result });
+        match &answer {
+            Ok(report) => self.calls.lock().answered(&pod.uid, at, report.clone()),
+            Err(error) if error.may_have_arrived() => self.calls.lock().unsure(&pod.uid, at, pace),
+            Err(_) => {}
         }
         answer?;
         Ok(None)
