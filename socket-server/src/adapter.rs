@@ -5,6 +5,7 @@
 //! from elsewhere is handed to [`Local::broadcast`](crate::io::Local::broadcast), which encodes and frames it once
 //! for all receivers. Each call names its Node counterpart, whose effect it has.
 
+mod memory;
 pub mod redis;
 
 use std::any::Any;
@@ -21,6 +22,8 @@ use tokio::sync::oneshot;
 
 use crate::io::Local;
 use crate::packet::Payload;
+
+pub use memory::{MemoryAdapter, MemoryOptions};
 
 /// Name of a room. The name of a socket's own room is the socket's id.
 pub type Room = ByteString;
@@ -251,8 +254,8 @@ pub trait Adapter: Send + Sync + 'static {
         None
     }
 
-    /// Saves the session of a live socket under its `pid`, in place of an older one. Done: it would survive this process (where the
-    /// adapter can promise that).
+    /// Saves the session of a live socket under its `pid`, in place of an older one. Done: it would survive this
+    /// process (where the adapter can promise that).
     fn persist_session(&self, session: Session) -> Done {
         drop(session);
         Done::NOW

@@ -11,9 +11,11 @@
 pub mod adapter;
 pub mod config;
 pub mod drain;
+pub mod engine;
 pub mod io;
 pub mod logging;
 pub mod options;
 pub mod packet;
 pub mod process;
+pub mod server;
 pub mod stats;

@@ -6,11 +6,13 @@
 mod binary;
 mod decode;
 mod encode;
+mod msgpack;
 mod payload;
 
 pub use binary::Binary;
 pub use decode::{DecodeError, Decoder, MAX_ATTACHMENTS};
 pub use encode::encode;
+pub(crate) use msgpack::{decode_msgpack, encode_msgpack};
 pub use payload::{Args, Payload, PayloadError, RawArgs};
 
 use bytestring::ByteString;

@@ -1,0 +1,155 @@
+//! How a client joins a namespace: at once, or after its session was looked up and the middlewares have agreed.
+
+use std::sync::Arc;
+
+use super::client::Client;
+use super::handlers::{ConnectError, Middleware};
+use super::namespace::NamespaceInner;
+use super::socket::{Socket, SocketInner};
+use crate::adapter::{RestoredSession, SaveSessions};
+use crate::engine::{Close, CloseReason, Conn, ID_LEN};
+use crate::packet::{Packet, PacketType, Payload};
+
+/// `recovery` is what the client says of the session before: its pid and the last offset that it has seen.
+pub(super) fn run(
+    client: &Client,
+    conn: &Arc<Conn>,
+    nsp: Arc<NamespaceInner>,
+    auth: Option<Payload>,
+    recovery: Option<(String, Option<String>)>,
+) {
+    let recovery = recovery.filter(|_| nsp.adapter().saves_sessions() != SaveSessions::Never);
+    let middlewares = nsp.local().handlers.middlewares();
+    if recovery.is_none() && middlewares.is_empty() {
+        let socket = SocketInner::new(&nsp, conn, auth, None);
+        welcome(client, &socket);
+        return;
+    }
+    let joining = Joining { conn: Arc::clone(conn), nsp, auth };
+    tokio::spawn(async move {
+        // The session belongs to the connection: it is there as long as this task holds that.
+        let Some(client) = joining.conn.session::<Client>() else { return };
+        match joining.negotiate(client, recovery, &middlewares).await {
+            Ok(Joined::Recovered(socket)) => settle(client, &socket),
+            Ok(Joined::New(socket)) => welcome(client, &socket),
+            Err(error) => {
+                client.refuse(&joining.conn, joining.nsp.name(), &error);
+                client.joined(joining.nsp.name(), None);
+            }
+        }
+    });
+}
+
+enum Joined {
+    /// It has its place already.
+    Recovered(Arc<SocketInner>),
+    New(Arc<SocketInner>),
+}
+
+struct Joining {
+    conn: Arc<Conn>,
+    nsp: Arc<NamespaceInner>,
+    auth: Option<Payload>,
+}
+
+impl Joining {
+    async fn negotiate(
+        &self,
+        client: &Client,
+        recovery: Option<(String, Option<String>)>,
+        middlewares: &[Middleware],
+    ) -> Result<Joined, ConnectError> {
+        let skip = client.io.options.recovery_skips_middlewares;
+        if skip
+            && let Some((pid, offset)) = &recovery
+            && let Some(socket) = self.recover(client, pid, offset.as_deref()).await
+        {
+            return Ok(Joined::Recovered(socket));
+        }
+        let socket = SocketInner::new(&self.nsp, &self.conn, self.auth.clone(), None);
+        for middleware in middlewares {
+            if let Err(error) = middleware(Socket(Arc::clone(&socket))).await {
+                self.nsp.local().remove(&socket);
+                return Err(error);
+            }
+        }
+        if !skip
+            && let Some((pid, offset)) = &recovery
+            && let Some(recovered) = self.recover(client, pid, offset.as_deref()).await
+        {
+            self.nsp.local().remove(&socket);
+            return Ok(Joined::Recovered(recovered));
+        }
+        Ok(Joined::New(socket))
+    }
+
+    /// Takes the session out of the adapter's store and attaches its socket to this connection.
+    async fn recover(&self, client: &Client, pid: &str, offset: Option<&str>) -> Option<Arc<SocketInner>> {
+        self.close_left_behind(pid);
+        let restored = self.nsp.adapter().restore_session(pid, offset).await;
+        match restored {
+            Some(restored) => {
+                client.io.stats.recovered.inc();
+                Some(attach(client, &self.conn, &self.nsp, self.auth.clone(), restored))
+            }
+            None => {
+                client.io.stats.not_recovered.inc();
+                None
+            }
+        }
+    }
+
+    /// The client is back before its old connection here was found dead: that one goes first, and saves its
+    /// session.
+    fn close_left_behind(&self, pid: &str) {
+        let old = pid.get(..ID_LEN).and_then(|id| self.nsp.local().socket(id));
+        if let Some(Socket(old)) = old
+            && old.pid.as_deref() == Some(pid)
+        {
+            old.conn.close(Close::now(CloseReason::TransportClose));
+        }
+    }
+}
+
+/// Rooms, welcome, then what was missed, while the adapter holds its log: what comes later comes by itself.
+fn attach(
+    client: &Client,
+    conn: &Arc<Conn>,
+    nsp: &Arc<NamespaceInner>,
+    auth: Option<Payload>,
+    restored: RestoredSession,
+) -> Arc<SocketInner> {
+    let RestoredSession { session, missed, hold } = restored;
+    let socket = SocketInner::new(nsp, conn, auth, Some(&session));
+    if client.admit(&socket) {
+        socket.connected();
+        for room in session.rooms {
+            let _ = nsp.local().join(&socket, room);
+        }
+        for data in missed {
+            socket.send(&Packet::new(PacketType::Event, nsp.name().clone(), Some(data)), false);
+        }
+    }
+    drop(hold);
+    socket
+}
+
+/// A new socket joins.
+fn welcome(client: &Client, socket: &Arc<SocketInner>) {
+    if client.admit(socket) {
+        socket.connected();
+    }
+    settle(client, socket);
+}
+
+/// The socket has its place: the handlers see it, then its packets.
+fn settle(client: &Client, socket: &Arc<SocketInner>) {
+    let nsp = socket.nsp.name();
+    if socket.is_connected() {
+        let _ = socket.save_live();
+        socket.nsp.local().handlers.connected(&Socket(Arc::clone(socket)));
+    } else {
+        socket.abandon();
+    }
+    client.joined(nsp, Some(socket));
+}
