@@ -7,12 +7,16 @@
 //!
 //! [`Executor`] carries the actions out. Replicas are applied by the fleet's own plan: there is one writer.
 
+mod admin;
 mod advance;
+mod calls;
 mod census;
 mod decision;
 mod deletion;
 mod demand;
+mod execute;
 mod marks;
+mod observe;
 mod observed;
 mod pace;
 mod pacing;
@@ -22,11 +26,16 @@ mod start;
 mod state;
 mod summary;
 mod take_back;
+mod verify;
 mod victims;
 
+pub use admin::CallError;
+pub use calls::Calls;
 pub use decision::{Action, Decision, DrainProgress, Hold, Note, Shrink, Step, Summary};
+pub use execute::{Executed, Executor, StepError};
 pub use marks::{DrainMark, Marks};
 pub use observed::{
     Deletion, Fleet, NodeState, Observed, Pod, PodPhase, PodRef, Policy, Report, Revision, Rollout, Sockets,
 };
 pub use state::next_actions;
+pub use verify::{Verifier, WrongVictims};

@@ -30,7 +30,7 @@ impl Cluster {
 
     fn make_ready() -> Result<Self> {
         let cluster = Self::up()?;
-        cluster.load_images()?;
+        cluster.load_images(TAG, &IMAGES)?;
         cluster.install_operator(&[])?;
         Ok(cluster)
     }
@@ -53,15 +53,11 @@ impl Cluster {
         Ok(Self { environment })
     }
 
-    /// Builds the images where something changed, and loads those that this cluster has not got yet.
-    pub fn load_images(&self) -> Result<()> {
-        let tars = output(Command::new(repository().join("images/build")).args([
-            "socketfleet-operator",
-            "socket-server",
-            "redis",
-            "prometheus",
-            "socketfleet-client",
-        ]))?;
+    /// Builds images under a tag, where something in them changed, and loads those that this cluster has not
+    /// got yet.
+    pub fn load_images(&self, tag: &str, images: &[&str]) -> Result<()> {
+        let mut build = Command::new(repository().join("images/build"));
+        let tars = output(build.env("IMAGE_TAG", tag).args(images))?;
         let cluster_id =
             self.kubectl(&["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"])?;
         let stamps = repository().join("build/images/.loaded");
@@ -115,6 +111,12 @@ impl Cluster {
         Ok(Client::try_from(config)?)
     }
 }
+
+/// Tag of the images that the tests run with.
+pub const TAG: &str = "dev";
+/// All images that tests need.
+pub const IMAGES: [&str; 5] =
+    ["socketfleet-operator", "socket-server", "redis", "prometheus", "socketfleet-client"];
 
 /// Values of the chart that the tests run with.
 const TEST_VALUES: [&str; 0] = [];

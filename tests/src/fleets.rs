@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
+use kube::client::Body;
 use kube::{Client, ResourceExt};
 use socketfleet_api::SocketFleet;
 use socketfleet_api::contract::{DEFAULT_ADMIN_PORT, Health, paths};
@@ -27,9 +28,10 @@ pub async fn sockets_on(client: &Client, pods: &[Pod]) -> BTreeMap<String, u64> 
         let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
         let uri =
             format!("/api/v1/namespaces/{namespace}/pods/{name}:{DEFAULT_ADMIN_PORT}/proxy{}", paths::HEALTH);
-        let request = http::Request::get(uri).body(Vec::new()).ok()?;
-        // A draining server answers 503 with the same body, which the client takes for a failure.
-        let health: Health = client.request(request).await.ok()?;
+        // Not `Client::request`: a draining server answers 503 with the same body.
+        let answer = client.send(http::Request::get(uri).body(Body::empty()).ok()?).await.ok()?;
+        let body = answer.into_body().collect_bytes().await.ok()?;
+        let health: Health = serde_json::from_slice(&body).ok()?;
         Some((name, health.connections))
     });
     join_all(asked).await.into_iter().flatten().collect()

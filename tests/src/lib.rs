@@ -13,7 +13,7 @@ mod stats;
 mod until;
 
 pub use clients::{ClientOptions, Clients};
-pub use cluster::{Cluster, repository};
+pub use cluster::{Cluster, IMAGES, TAG, repository};
 pub use fleets::{fleet, sockets_on};
 pub use scenario::{Scenario, Weight, scenario};
 pub use stats::{Histogram, Stats};

@@ -14,15 +14,17 @@ pub(super) fn advance(census: &mut Census<'_>, now: Timestamp) {
             begin(view, DrainReason::Deleted, "somebody deletes it".to_owned(), now, kill);
         }
         let Some(drain) = &view.drain else { continue };
-        let told = matches!(view.report_phase(), Some(DrainPhase::Draining | DrainPhase::Drained));
+        let said = view.report_phase();
         if view.empty() {
             let note = finished(view, now);
             view.enter(PodDrainPhase::Empty, now, Some(note));
         } else if now >= drain.deadline {
             let note = forced(view);
             view.enter(PodDrainPhase::Forced, now, Some(note));
-        } else if told || drain.phase == PodDrainPhase::Empty {
-            // A container that started again forgot its drain: it is told again.
+        } else if said == Some(DrainPhase::Draining)
+            || (said == Some(DrainPhase::Serving) && drain.phase == PodDrainPhase::Empty)
+        {
+            // The second: a container that started again forgot its drain, and is told again.
             view.enter(PodDrainPhase::Draining, now, None);
         }
     }

@@ -14,7 +14,8 @@ pub struct Decision {
     /// `spec.replicas` of each revision's Deployment, for every revision in
     /// [`Observed::revisions`](super::Observed::revisions).
     pub replicas: BTreeMap<String, u32>,
-    /// Where `replicas` is lower than observed: which pods must be the ones that go.
+    /// Where `replicas` is lower than the pods there are: which ones must be those that go.
+    /// [`Verifier`](super::Verifier) checks it.
     pub shrinks: Vec<Shrink>,
     /// What to do to pods, in any order.
     pub actions: Vec<Action>,
@@ -33,6 +34,9 @@ pub struct Shrink {
     pub revision: String,
     /// UIDs of the pods that may go.
     pub victims: Vec<String>,
+    /// The version of the Deployment that was looked at: precondition of the write. A pod that was deleted
+    /// or replaced meanwhile shows in the Deployment's status, and so in this version.
+    pub resource_version: String,
 }
 
 /// One thing to do to one pod.

@@ -78,13 +78,18 @@ pub struct Revision {
     /// When the Deployment was made; the newest of the old revisions takes over while the current one
     /// does not work. `None` where there is no Deployment yet.
     pub created: Option<Timestamp>,
-    /// `spec.replicas` as observed; 0 where there is no Deployment yet.
+    /// `spec.replicas` as observed or as last applied, whichever is newer; 0 where there is no Deployment
+    /// yet.
     pub replicas: u32,
     /// Pods that the Deployment's status counts (`status.replicas`).
     pub status_replicas: u32,
+    /// Ready ones among them (`status.readyReplicas`).
+    pub status_ready: u32,
     /// This is the Deployment as last applied, and the controllers have seen it:
     /// `status.observedGeneration` is `metadata.generation`.
     pub settled: bool,
+    /// The version of the Deployment that was looked at; empty where there is none.
+    pub resource_version: String,
 }
 
 /// Names one pod, this very one, for an action.

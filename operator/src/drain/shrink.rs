@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use socketfleet_api::contract::PodDrainPhase;
 
-use super::census::{Census, View};
+use super::census::{Census, View, count};
 use super::{Hold, NodeState, PodPhase, Revision, Shrink};
 
 /// Deletion cost of a pod that leaves.
@@ -53,10 +53,14 @@ pub(super) fn replicas(census: &Census<'_>, births: &BTreeMap<&str, u32>, now: T
         } else {
             match safe(census, revision, counted, keep, &removable, now) {
                 Ok(target) => {
-                    if target < revision.replicas {
+                    if target < counted {
                         let uid = |&i: &usize| census.views[i].pod.id.uid.clone();
                         let victims = removable.iter().map(uid).collect();
-                        out.shrinks.push(Shrink { revision: revision.hash.clone(), victims });
+                        out.shrinks.push(Shrink {
+                            revision: revision.hash.clone(),
+                            victims,
+                            resource_version: revision.resource_version.clone(),
+                        });
                     }
                     target
                 }
@@ -113,6 +117,11 @@ fn safe(
         } else {
             Err("all its replicas have a pod".to_owned())
         };
+    }
+    let ready =
+        count(census.views.iter().filter(|v| v.counted && v.pod.ready && v.pod.revision == revision.hash));
+    if (revision.status_replicas, revision.status_ready) != (counted, ready) {
+        return Err("its controller sees the same pods as we do".to_owned());
     }
     let chosen = |i: usize| removable.contains(&i);
     let sure = removable.iter().all(|&i| {

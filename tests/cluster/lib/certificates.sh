@@ -56,9 +56,10 @@ certificates() {
 	cert scheduler /CN=system:kube-scheduler DNS:scheduler
 	cert proxy /CN=system:kube-proxy DNS:proxy
 	cert coredns /CN=system:coredns DNS:coredns
+	cert network-policy /CN=system:network-policy DNS:network-policy
 	cert kwok /O=system:masters/CN=kwok DNS:kwok
 	kubeconfig admin "$DIR/kubeconfig"
-	for n in kcm scheduler proxy coredns kwok; do kubeconfig $n "$DIR/etc/$n.kubeconfig"; done
+	for n in kcm scheduler proxy coredns network-policy kwok; do kubeconfig $n "$DIR/etc/$n.kubeconfig"; done
 	for n in $(nodes); do
 		mkdir -p "$DIR/$n"
 		cert "$n" "/O=system:nodes/CN=system:node:$n" "DNS:$n,IP:$(node_ip "$n"),IP:127.0.0.1"

@@ -7,7 +7,7 @@ configure() {
 	mkdir -p "$DIR/etc"
 	containerd_config >"$DIR/etc/containerd.toml"
 	coredns_config >"$DIR/etc/Corefile"
-	dns_objects >"$DIR/etc/dns.yaml"
+	addons >"$DIR/etc/addons.yaml"
 	for n in $(nodes); do
 		mkdir -p "$DIR/$n/cni"
 		echo "topology.kubernetes.io/region=local,topology.kubernetes.io/zone=$(zone_of "${n#n}")" >"$DIR/$n/labels"
@@ -65,8 +65,21 @@ coredns_config() {
 	C
 }
 
-dns_objects() { # CoreDNS runs in the control plane's machine, behind the usual Service
+addons() { # CoreDNS runs in the control plane's machine, behind the usual Service
 	cat <<-Y
+		apiVersion: rbac.authorization.k8s.io/v1
+		kind: ClusterRole
+		metadata: {name: system:network-policy}
+		rules:
+		- {apiGroups: [""], resources: [pods, namespaces], verbs: [list, watch]}
+		- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [list, watch]}
+		---
+		apiVersion: rbac.authorization.k8s.io/v1
+		kind: ClusterRoleBinding
+		metadata: {name: system:network-policy}
+		roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: system:network-policy}
+		subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: system:network-policy}]
+		---
 		apiVersion: rbac.authorization.k8s.io/v1
 		kind: ClusterRole
 		metadata: {name: system:coredns}

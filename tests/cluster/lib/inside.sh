@@ -110,6 +110,7 @@ node() { # NODE
 	supervise kubelet kubelet --config /mnt/self/kubelet.yaml --kubeconfig /mnt/self/kubelet.kubeconfig \
 		--hostname-override="$1" --node-ip="$(node_ip "$1")" --node-labels="$(cat /mnt/self/labels)"
 	supervise kube-proxy kube-proxy --config /mnt/self/proxy.yaml
+	supervise network-policy network-policy /mnt/etc/network-policy.kubeconfig "$1" "$(control_plane_ip)"
 }
 
 plug() { # NODE: in its network namespace, when its cable is in

@@ -18,7 +18,7 @@ local_up() {
 	start_machine cp
 	wait_for 60 local_kubectl get --raw /readyz || die "the API server does not get ready; see $DIR/cp/log"
 	for n in $(nodes); do start_machine "$n"; done
-	local_kubectl apply -f "$DIR/etc/dns.yaml" >/dev/null
+	local_kubectl apply -f "$DIR/etc/addons.yaml" >/dev/null
 	for n in $(nodes); do
 		wait_for 60 node_ready "$n" || die "$n does not get Ready; see $DIR/$n/log"
 	done

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The programs a cluster is made of, in a cache that every clone of the repository shares:
-# Kubernetes, etcd, CoreDNS and kwok from their Go modules; containerd, runc and the CNI plugins from
+# Kubernetes, etcd, CoreDNS and kwok from their Go modules, with our enforcement of NetworkPolicies; containerd, runc and the CNI plugins from
 # Debian's packages, unpacked rather than installed, so that no service starts and nothing conflicts.
 
 KUBERNETES_VERSION=v1.37.2
@@ -8,7 +8,7 @@ DEBS="containerd runc containernetworking-plugins"
 
 # In a directory named by a hash of the sources and of how they are built.
 kubernetes_dir() {
-	echo "$CACHE/kubernetes-$KUBERNETES_VERSION-$(cd "$HERE" && { cat go.mod go.sum kc/*.go pause/*.go lib/programs.sh && uname -m; } | sha256sum | cut -c1-12)"
+	echo "$CACHE/kubernetes-$KUBERNETES_VERSION-$(cd "$HERE" && { cat go.mod go.sum kc/*.go netpol/*.go pause/*.go lib/programs.sh && uname -m; } | sha256sum | cut -c1-12)"
 }
 
 build_kubernetes() {
@@ -33,7 +33,7 @@ build_kubernetes() {
 	with_progress "building Kubernetes" "$CACHE/build.log" env CGO_ENABLED=0 go -C "$HERE" build -ldflags "$flags" -o "$tmp/kc" ./kc &&
 		CGO_ENABLED=0 go -C "$HERE" build -ldflags "-s -w" -o "$tmp/pause" ./pause >>"$CACHE/build.log" 2>&1 ||
 		die "the build failed; see $CACHE/build.log"
-	for n in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns kwok; do
+	for n in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns kwok network-policy; do
 		ln -s kc "$tmp/$n"
 	done
 	pack_image localhost/pause:1 "$tmp/pause.tar" "$tmp/pause"

@@ -18,7 +18,7 @@ use fred::interfaces::{
 };
 use fred::types::config::{Config, Options, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
 use fred::types::streams::{XCapKind, XCapTrim};
-use fred::types::{Builder, ClusterHash, CustomCommand, Expiration, SetOptions, Value};
+use fred::types::{Builder, ClusterHash, CustomCommand, Expiration, Value};
 use tokio::sync::mpsc;
 
 use super::entry_id::EntryId;
@@ -207,7 +207,7 @@ impl Redis {
         &self,
         stream: &str,
         max_len: u64,
-        entries: impl IntoIterator<Item = Vec<Field>>,
+        entries: Vec<Vec<Field>>,
     ) -> Vec<Result<EntryId, RedisError>> {
         let options = self.once().options().clone();
         let pipeline = self.commands.pipeline().with_options(&options);
@@ -254,16 +254,9 @@ impl Redis {
     }
 
     /// Sets a key for a time.
-    pub async fn set(
-        &self,
-        key: &str,
-        value: String,
-        ttl: Duration,
-        only_existing: bool,
-    ) -> Result<(), RedisError> {
+    pub async fn set(&self, key: &str, value: String, ttl: Duration) -> Result<(), RedisError> {
         let client = self.once();
-        let options = only_existing.then_some(SetOptions::XX);
-        let set = client.set::<Value, _, _>(key, value, Some(Expiration::PX(millis(ttl))), options, false);
+        let set = client.set::<Value, _, _>(key, value, Some(Expiration::PX(millis(ttl))), None, false);
         self.observed("SET", set).await.map(drop)
     }
 

@@ -1,0 +1,104 @@
+//! From Kubernetes' objects to [`Pod`].
+
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{self as core, ContainerStatus, PodCondition};
+use socketfleet_api::contract::{labels, ports};
+
+use super::{Marks, NodeState, Pod, PodPhase, PodRef, Report, Sockets};
+use crate::fleet::names::SERVER;
+use crate::open_sockets::PodCount;
+
+/// Label of a node's zone.
+const ZONE: &str = "topology.kubernetes.io/zone";
+/// Taints of nodes that an autoscaler is about to remove.
+const ABOUT_TO_GO: [&str; 3] =
+    ["ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"];
+
+impl Pod {
+    /// Reads a server pod and the node it runs on, where that is known. Its sockets and its server's report
+    /// come from elsewhere and are left unknown. `None` for an object that the API server has not
+    /// completed (no UID, no revision): it cannot be acted upon.
+    pub fn observe(pod: &core::Pod, node: Option<&core::Node>) -> Option<Self> {
+        let metadata = &pod.metadata;
+        let none = Default::default();
+        let labels = metadata.labels.as_ref().unwrap_or(&none);
+        let annotations = metadata.annotations.as_ref().unwrap_or(&none);
+        let created = metadata.creation_timestamp.as_ref()?.0;
+        let ready = condition(pod, "Ready");
+        Some(Self {
+            id: PodRef {
+                name: metadata.name.clone()?,
+                uid: metadata.uid.clone()?,
+                resource_version: metadata.resource_version.clone()?,
+                admin: admin(pod),
+            },
+            revision: labels.get(labels::REVISION)?.clone(),
+            node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
+            zone: node.and_then(|n| n.metadata.labels.as_ref()?.get(ZONE).cloned()),
+            node_state: node.map_or(NodeState::Fine, node_state),
+            created,
+            phase: phase(pod),
+            ready: ready.is_some_and(|c| c.status == "True"),
+            ready_since: ready.and_then(|c| c.last_transition_time.as_ref()).map_or(created, |t| t.0),
+            broken: server(pod)
+                .is_some_and(|s| s.state.as_ref().is_some_and(|state| state.running.is_none())),
+            deleting: metadata.deletion_timestamp.as_ref().map(|t| t.0),
+            requested: annotations.get(labels::DRAIN_REQUESTED).is_some_and(|v| v == "true"),
+            marks: Marks::read(labels, annotations),
+            sockets: None,
+            report: None,
+            unsure: None,
+        })
+    }
+
+    /// Adds what its server said of itself, when that is fresh.
+    pub fn with_count(mut self, count: &PodCount, now: Timestamp) -> Self {
+        if let Some(reading) = count.known() {
+            self.sockets = Some(Sockets { open: reading.open, capacity: reading.capacity });
+            let at = now.checked_sub(reading.age).unwrap_or(now);
+            self.report = Some(Report { at, drain: reading.drain.clone() });
+        }
+        self
+    }
+}
+
+fn condition<'a>(pod: &'a core::Pod, kind: &str) -> Option<&'a PodCondition> {
+    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == kind)
+}
+
+fn server(pod: &core::Pod) -> Option<&ContainerStatus> {
+    pod.status.as_ref()?.container_statuses.as_ref()?.iter().find(|s| s.name == SERVER)
+}
+
+fn phase(pod: &core::Pod) -> PodPhase {
+    match pod.status.as_ref().and_then(|s| s.phase.as_deref()) {
+        Some("Succeeded" | "Failed") => PodPhase::Ended,
+        // `Unknown` is what a lost node leaves behind: its pods may still run.
+        Some("Running" | "Unknown") => PodPhase::Running,
+        _ => PodPhase::Pending,
+    }
+}
+
+fn admin(pod: &core::Pod) -> Option<SocketAddr> {
+    let ip = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
+    let mut declared = pod.spec.as_ref()?.containers.iter().flat_map(|c| c.ports.iter().flatten());
+    let port = declared.find(|p| p.name.as_deref() == Some(ports::ADMIN))?.container_port;
+    Some(SocketAddr::new(ip, u16::try_from(port).ok()?))
+}
+
+fn node_state(node: &core::Node) -> NodeState {
+    let conditions = node.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    // The control plane says Unknown when the kubelet has been silent for its grace period.
+    if conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "Unknown") {
+        return NodeState::Lost;
+    }
+    let Some(spec) = &node.spec else { return NodeState::Fine };
+    let going = |t: &core::Taint| ABOUT_TO_GO.contains(&t.key.as_str());
+    if spec.unschedulable == Some(true) || spec.taints.iter().flatten().any(going) {
+        NodeState::Cordoned
+    } else {
+        NodeState::Fine
+    }
+}

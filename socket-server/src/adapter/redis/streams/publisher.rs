@@ -1,0 +1,113 @@
+//! Writes what is in the outbox to the stream: in order, many entries in a round trip, each once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::outbox::Item;
+use super::{Hub, Publication, WRITING};
+use crate::adapter::redis::client::{Field, RedisError};
+use crate::adapter::redis::entry_id::EntryId;
+use crate::adapter::redis::envelope;
+
+/// Entries that are sent in one round trip, at most.
+const BATCH: usize = 256;
+/// Pause after a failure; it doubles up to the second.
+const RETRY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+/// The field in which this server counts its publications. Node's readers pass over it.
+pub const SEQ: &str = "seq";
+
+/// Publishes for ever.
+pub async fn run(hub: Arc<Hub>) {
+    // What is written before the reader knows where to begin would not come back.
+    let _ = hub.position.subscribe().wait_for(Option::is_some).await;
+    hub.works(WRITING, true);
+    let mut known = hub.position.borrow().unwrap_or(EntryId::START);
+    loop {
+        let batch = hub.outbox.lock().unsent(BATCH);
+        if batch.is_empty() {
+            hub.published.notified().await;
+            continue;
+        }
+        if let Err(error) = send(&hub, &batch, &mut known).await {
+            tracing::warn!(%error, "publishing failed");
+            away(&hub, &mut known).await;
+        }
+    }
+}
+
+/// Sends a batch and takes note of what the stream has for certain.
+async fn send(hub: &Hub, batch: &[Arc<Item<Publication>>], known: &mut EntryId) -> Result<(), RedisError> {
+    let entries = batch.iter().map(|item| fields(hub, item)).collect();
+    let results = hub.redis.append(&hub.options.stream, hub.options.max_len, entries).await;
+    for (item, result) in batch.iter().zip(results) {
+        *known = result?;
+        hub.outbox.lock().landed_up_to(item.seq);
+    }
+    Ok(())
+}
+
+fn fields(hub: &Hub, item: &Item<Publication>) -> Vec<Field> {
+    let Publication { nsp, action, done: _ } = &item.value;
+    let (message, attachments) = action.message();
+    let text = |text: String| Bytes::from(text.into_bytes());
+    let mut fields = vec![
+        ("uid", hub.uid.as_bytes().clone()),
+        ("nsp", nsp.as_bytes().clone()),
+        ("type", text(message.kind().to_string())),
+    ];
+    match envelope::stream_data(&message, attachments) {
+        Ok(data) => fields.extend(data.map(|data| ("data", text(data)))),
+        // Other servers pass over an entry without data; this one's sockets get the event all the same.
+        Err(error) => {
+            hub.redis.observer().error("encode");
+            tracing::warn!(%error, "a broadcast to the other servers cannot be written");
+        }
+    }
+    fields.push((SEQ, text(item.seq.to_string())));
+    fields
+}
+
+/// Serves own sockets at once until Redis takes entries again.
+async fn away(hub: &Hub, known: &mut EntryId) {
+    hub.works(WRITING, false);
+    let mut pause = RETRY[0];
+    loop {
+        hub.outbox.lock().away();
+        hub.serve_ahead();
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY[1]);
+        // A connection that broke may have carried some of the entries to the stream before: they are looked
+        // for there, so that none is written twice.
+        let Ok(landed) = last_landed(hub, *known).await else { continue };
+        let batch = {
+            let mut outbox = hub.outbox.lock();
+            landed.inspect(|&seq| outbox.landed_up_to(seq));
+            outbox.unsent(BATCH)
+        };
+        if batch.is_empty() || send(hub, &batch, known).await.is_ok() {
+            hub.outbox.lock().back();
+            hub.works(WRITING, true);
+            return;
+        }
+    }
+}
+
+/// The last of this server's publications that the stream has after `known`.
+async fn last_landed(hub: &Hub, known: EntryId) -> Result<Option<u64>, RedisError> {
+    let (mut count, max) = (100, hub.options.max_len * 2);
+    loop {
+        let entries = hub.redis.latest(&hub.options.stream, known.next(), count).await?;
+        let complete = (entries.len() as u64) < count || count >= max;
+        let own = entries.iter().find_map(|entry| {
+            let field = |name: &str| entry.fields.iter().find(|(n, _)| n == name).map(|(_, value)| value);
+            let seq = || std::str::from_utf8(field(SEQ)?).ok()?.parse().ok();
+            if field("uid")? == hub.uid.as_bytes() { seq() } else { None }
+        });
+        if own.is_some() || complete {
+            return Ok(own);
+        }
+        count = (count * 10).min(max);
+    }
+}

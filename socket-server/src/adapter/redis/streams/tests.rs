@@ -1,0 +1,355 @@
+//! Servers that share a stream on a real Redis.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Streams, StreamsAdapter, StreamsOptions};
+use crate::adapter::redis::client::Unobserved;
+use crate::adapter::redis::testing::{FakeSocket, FakeSockets, RedisServer, eventually};
+use crate::adapter::{AckSink, Adapter, BroadcastOptions, Session};
+use crate::packet::Payload;
+
+struct Server {
+    sockets: Arc<FakeSockets>,
+    adapter: Arc<StreamsAdapter>,
+    streams: Streams,
+}
+
+async fn server(redis: &RedisServer) -> Server {
+    server_with(redis, StreamsOptions::default()).await
+}
+
+async fn server_with(redis: &RedisServer, options: StreamsOptions) -> Server {
+    let streams = Streams::start(&redis.url(), options, Arc::new(Unobserved)).unwrap();
+    streams.ready().await;
+    let sockets = FakeSockets::new("/");
+    let adapter = Arc::new(StreamsAdapter::new(streams.0.clone(), sockets.clone()));
+    Server { sockets, adapter, streams }
+}
+
+fn event(n: u64) -> Payload {
+    Payload::event("n", (n,)).unwrap()
+}
+
+/// The numbers of the events that a socket got.
+fn numbers(received: &[Payload]) -> Vec<u64> {
+    received.iter().map(|data| data.get(1).unwrap()).collect()
+}
+
+fn last_offset(received: &[Payload]) -> Option<String> {
+    received.last().map(|data| data.get(2).unwrap())
+}
+
+#[tokio::test]
+async fn all_servers_get_all_broadcasts_in_one_order_with_one_offset() {
+    let redis = RedisServer::start();
+    let (a, b) = (server(&redis).await, server(&redis).await);
+    a.sockets.connect("x", &["r"]);
+    b.sockets.connect("y", &["r"]);
+    for n in 0..500 {
+        let from = if n % 2 == 0 { &a } else { &b };
+        from.adapter.broadcast(event(n), BroadcastOptions::room("r"));
+    }
+    let counts = || (a.sockets.received("x").len(), b.sockets.received("y").len());
+    eventually("500 events on both", || counts() == (500, 500)).await;
+    assert_eq!(a.sockets.received("x"), b.sockets.received("y"));
+    let mut seen = numbers(&a.sockets.received("x"));
+    seen.sort_unstable();
+    assert_eq!(seen, (0..500).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_broadcast_is_done_when_own_sockets_have_it() {
+    let redis = RedisServer::start();
+    let a = server(&redis).await;
+    a.sockets.connect("x", &[]);
+    a.adapter.broadcast(event(1), BroadcastOptions::default()).wait().await;
+    assert_eq!(a.sockets.received("x").len(), 1);
+}
+
+#[tokio::test]
+async fn actions_and_requests_reach_the_other_server() {
+    let redis = RedisServer::start();
+    let (a, b) = (server(&redis).await, server(&redis).await);
+    a.sockets.connect("x", &[]);
+    b.sockets.connect("y", &["r"]);
+    let count = async || a.adapter.server_count().await.unwrap();
+    for _ in 0..500 {
+        if count().await == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(count().await, 2);
+
+    a.adapter.add_sockets(BroadcastOptions::room("r"), vec!["s".into()]);
+    eventually("joined", || b.sockets.sockets.lock()["y"].rooms.contains(&"s".into())).await;
+
+    let found = a.adapter.fetch_sockets(BroadcastOptions::default()).await.unwrap();
+    let ids: Vec<_> = found.iter().map(|s| (&*s.id, s.data["name"].clone(), s.rooms.len())).collect();
+    assert_eq!(ids, [("x", json!("x"), 1), ("y", json!("y"), 3)]);
+
+    let question = Payload::event("question", ("why",)).unwrap();
+    let answers = a.adapter.server_side_emit_with_ack(question, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(answers, [Payload::ack(("why",)).unwrap()]);
+    assert!(a.sockets.server_side.lock().is_empty());
+
+    #[derive(Default)]
+    struct Sink(AtomicU64, AtomicU64, parking_lot::Mutex<Vec<Value>>);
+    impl AckSink for Sink {
+        fn clients(&self, count: usize) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            self.1.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        fn ack(&self, data: Payload) {
+            self.2.lock().push(data.get(0).unwrap());
+        }
+    }
+    let sink = Arc::new(Sink::default());
+    a.adapter.broadcast_with_ack(event(7), BroadcastOptions::default(), sink.clone());
+    eventually("two answers", || sink.2.lock().len() == 2).await;
+    assert_eq!((sink.0.load(Ordering::Relaxed), sink.1.load(Ordering::Relaxed)), (2, 2));
+    assert_eq!(*sink.2.lock(), [json!(["x", 7]), json!(["y", 7])]);
+
+    a.adapter.disconnect_sockets(BroadcastOptions::room("s"), true);
+    eventually("disconnected", || b.sockets.sockets.lock()["y"].disconnected).await;
+    assert!(!a.sockets.sockets.lock()["x"].disconnected);
+}
+
+fn session(server: &Server, id: &str, rooms: &[&str]) -> Session {
+    Session {
+        sid: id.into(),
+        pid: format!("secret-{id}").into(),
+        rooms: std::iter::once(&id).chain(rooms).map(|&r| r.into()).collect(),
+        data: json!({"name": id}),
+        offset: server.adapter.offset(),
+    }
+}
+
+/// A client that comes back to a server, as the core does it.
+async fn come_back(server: &Server, id: &str, offset: Option<&str>) -> Option<Vec<Payload>> {
+    let restored = server.adapter.restore_session(&format!("secret-{id}"), offset).await?;
+    let socket = FakeSocket { rooms: restored.session.rooms, ..FakeSocket::default() };
+    // As a slow core would: what happens now must wait for the hold.
+    std::thread::yield_now();
+    server.sockets.sockets.lock().insert(id.into(), socket);
+    Some(restored.missed)
+}
+
+/// A sender that never pauses for long, alternating between the servers, until stopped.
+fn traffic(servers: &[&Server]) -> (Arc<AtomicBool>, tokio::task::JoinHandle<u64>) {
+    let adapters: Vec<_> = servers.iter().map(|s| s.adapter.clone()).collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let task = tokio::spawn(async move {
+        let mut n = 0;
+        while !stopped.load(Ordering::Relaxed) {
+            for _ in 0..3 {
+                // One sender in order: the next goes out when this one has landed, or the order between two
+                // servers is anybody's.
+                let options =
+                    [BroadcastOptions::room("r"), BroadcastOptions::default(), BroadcastOptions::room("x")];
+                let adapter = &adapters[(n / 50) as usize % adapters.len()];
+                let done = adapter.broadcast(event(n), options[n as usize % 3].clone());
+                if n % 50 == 49 {
+                    done.wait().await;
+                }
+                n += 1;
+            }
+            tokio::time::sleep(Duration::from_micros(300)).await;
+        }
+        n
+    });
+    (stop, task)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_moves_between_servers_under_traffic_gets_each_event_once() {
+    let redis = RedisServer::start();
+    let servers = [server(&redis).await, server(&redis).await, server(&redis).await];
+    let at = servers[0].adapter.offset();
+    assert!(at.is_some());
+    servers[0].sockets.connect("x", &["r"]);
+    servers[0].adapter.persist_session(session(&servers[0], "x", &["r"])).wait().await;
+    let (stop, task) = traffic(&[&servers[0], &servers[1], &servers[2]]);
+
+    let (mut got, mut offset): (Vec<u64>, Option<String>) = (Vec::new(), None);
+    for round in 0..60 {
+        let (here, next) = (&servers[round % 3], &servers[(round + 1) % 3]);
+        tokio::time::sleep(Duration::from_millis(round as u64 * 7 % 23)).await;
+        // The connection breaks: what was received up to some point counts, the rest never arrived.
+        let socket = here.sockets.sockets.lock().remove("x").unwrap();
+        let arrived = &socket.received[..socket.received.len() - (round % 4).min(socket.received.len())];
+        got.extend(numbers(arrived));
+        offset = last_offset(arrived).or(offset);
+        if round % 5 == 0 {
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+        let missed = come_back(next, "x", offset.as_deref()).await.expect("recovered");
+        got.extend(numbers(&missed));
+        offset = last_offset(&missed).or(offset);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let sent = task.await.unwrap();
+    let last = &servers[0];
+    eventually("the rest", || (got.len() + last.sockets.received("x").len()) as u64 >= sent).await;
+    got.extend(numbers(&last.sockets.received("x")));
+    assert!(sent > 500);
+    assert_eq!(got, (0..sent).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_client_that_has_had_no_event_is_recovered_from_its_start() {
+    let redis = RedisServer::start();
+    let (a, b) = (server(&redis).await, server(&redis).await);
+    a.adapter.broadcast(event(0), BroadcastOptions::default()).wait().await;
+    a.sockets.connect("x", &[]);
+    a.adapter.persist_session(session(&a, "x", &[])).wait().await;
+    a.adapter.broadcast(event(1), BroadcastOptions::default()).wait().await;
+    let missed = come_back(&b, "x", None).await.unwrap();
+    assert_eq!(numbers(&missed), [1]);
+}
+
+#[tokio::test]
+async fn what_is_not_in_memory_is_read_from_redis() {
+    let redis = RedisServer::start();
+    let a = server(&redis).await;
+    a.adapter.persist_session(session(&a, "x", &["r"])).wait().await;
+    a.adapter.park_session(session(&a, "x", &["r"])).wait().await;
+    for n in 0..2_500 {
+        a.adapter.broadcast(event(n), BroadcastOptions::room("r"));
+    }
+    a.adapter.broadcast(event(2_500), BroadcastOptions::room("x")).wait().await;
+    // A server that starts now remembers nothing of that.
+    let b = server(&redis).await;
+    assert_eq!(numbers(&come_back(&b, "x", None).await.unwrap()), (0..=2_500).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_is_no_longer_complete_is_not_recovered() {
+    let redis = RedisServer::start();
+    let options = StreamsOptions { max_len: 100, ..StreamsOptions::default() };
+    let a = server_with(&redis, options.clone()).await;
+    a.adapter.persist_session(session(&a, "x", &[])).wait().await;
+    for n in 0..1_000 {
+        a.adapter.broadcast(event(n), BroadcastOptions::default());
+    }
+    a.adapter.broadcast(event(1_000), BroadcastOptions::default()).wait().await;
+    let b = server_with(&redis, options).await;
+    assert!(come_back(&b, "x", None).await.is_none());
+    assert!(come_back(&b, "x", Some("hello")).await.is_none());
+    assert!(come_back(&b, "nobody", None).await.is_none());
+    // The server that saw them all still has them.
+    assert_eq!(come_back(&a, "x", None).await.unwrap().len(), 1_001);
+}
+
+#[tokio::test]
+async fn a_session_that_its_client_gave_up_is_gone() {
+    let redis = RedisServer::start();
+    let a = server(&redis).await;
+    a.adapter.persist_session(session(&a, "x", &[])).wait().await;
+    assert_eq!(redis.cli(&["EXISTS", "sio:session:secret-x"]).trim(), "1");
+    a.adapter.forget_session("secret-x");
+    eventually("deleted", || redis.cli(&["EXISTS", "sio:session:secret-x"]).trim() == "0").await;
+    assert!(come_back(&a, "x", None).await.is_none());
+}
+
+#[tokio::test]
+async fn the_session_of_a_connected_socket_does_not_expire() {
+    let redis = RedisServer::start();
+    let recovery = Some(Duration::from_millis(600));
+    let a = server_with(&redis, StreamsOptions { recovery, ..StreamsOptions::default() }).await;
+    a.adapter.persist_session(session(&a, "live", &[])).wait().await;
+    a.adapter.persist_session(session(&a, "parked", &[])).wait().await;
+    a.adapter.park_session(session(&a, "parked", &[])).wait().await;
+    eventually("the parked one expired", || {
+        redis.cli(&["EXISTS", "sio:session:secret-parked"]).trim() == "0"
+    })
+    .await;
+    assert_eq!(redis.cli(&["EXISTS", "sio:session:secret-live"]).trim(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_break_under_load_lose_and_double_nothing() {
+    let redis = RedisServer::start();
+    let (a, b) = (server(&redis).await, server(&redis).await);
+    a.sockets.connect("x", &["r"]);
+    b.sockets.connect("x", &["r"]);
+    let (stop, task) = traffic(&[&a]);
+    for _ in 0..15 {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let sent = task.await.unwrap();
+    eventually("all on b", || b.sockets.received("x").len() as u64 >= sent).await;
+    assert_eq!(numbers(&b.sockets.received("x")), (0..sent).collect::<Vec<_>>());
+    assert_eq!(numbers(&a.sockets.received("x")), (0..sent).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_killed_and_restarted_under_load_loses_and_doubles_nothing() {
+    let mut redis = RedisServer::start();
+    let (a, b) = (server(&redis).await, server(&redis).await);
+    a.sockets.connect("x", &["r"]);
+    b.sockets.connect("x", &["r"]);
+    a.adapter.persist_session(session(&a, "x", &["r"])).wait().await;
+    let (stop, task) = traffic(&[&a]);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    redis.kill();
+
+    // Local delivery goes on meanwhile.
+    let before = a.sockets.received("x").len();
+    eventually("local delivery", || a.sockets.received("x").len() > before + 50).await;
+
+    // This client leaves during the outage, and comes back to the other server after it.
+    let socket = a.sockets.sockets.lock().remove("x").unwrap();
+    let (mut got, offset) = (numbers(&socket.received), last_offset(&socket.received));
+    assert!(offset.as_deref().unwrap().contains('/'));
+    redis.start_again();
+    stop.store(true, Ordering::Relaxed);
+    let sent = task.await.unwrap();
+    eventually("all on b", || b.sockets.received("x").len() as u64 >= sent).await;
+    assert_eq!(numbers(&b.sockets.received("x")), (0..sent).collect::<Vec<_>>());
+    got.extend(numbers(&come_back(&b, "x", offset.as_deref()).await.unwrap()));
+    assert_eq!(got, (0..sent).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_comes_back_empty_is_used_again() {
+    let mut redis = RedisServer::start();
+    let (a, b) = (server(&redis).await, server(&redis).await);
+    a.sockets.connect("x", &[]);
+    b.sockets.connect("y", &[]);
+    a.adapter.broadcast(event(0), BroadcastOptions::default()).wait().await;
+    eventually("both have it", || numbers(&b.sockets.received("y")) == [0]).await;
+    redis.kill();
+    redis.start_again_empty();
+    a.adapter.broadcast(event(1), BroadcastOptions::default()).wait().await;
+    eventually("the other has it", || numbers(&b.sockets.received("y")) == [0, 1]).await;
+    assert_eq!(numbers(&a.sockets.received("x")), [0, 1]);
+
+    // Who connects from now on can be recovered again.
+    eventually("a place to stand", || a.streams.0.position.borrow().is_some()).await;
+    a.adapter.broadcast(event(2), BroadcastOptions::default()).wait().await;
+    a.adapter.persist_session(session(&a, "z", &[])).wait().await;
+    a.adapter.broadcast(event(3), BroadcastOptions::default()).wait().await;
+    let c = server(&redis).await;
+    assert_eq!(numbers(&come_back(&c, "z", None).await.unwrap()), [3]);
+}
+
+#[tokio::test]
+async fn without_redis_the_sockets_of_this_server_are_served() {
+    let redis = RedisServer::start();
+    let url = redis.url();
+    drop(redis);
+    let streams = Streams::start(&url, StreamsOptions::default(), Arc::new(Unobserved)).unwrap();
+    let sockets = FakeSockets::new("/");
+    let adapter = StreamsAdapter::new(streams.0.clone(), sockets.clone());
+    sockets.connect("x", &[]);
+    adapter.broadcast(event(1), BroadcastOptions::default()).wait().await;
+    assert_eq!(numbers(&sockets.received("x")), [1]);
+}
