@@ -8,3 +8,6 @@ mod e2e_redis_restart;
 mod e2e_rollout;
 mod e2e_scale_in;
 mod e2e_scale_out;
+mod operator_reconciles;
+mod prometheus_counts;
+mod samples_apply;
