@@ -8,10 +8,12 @@ mod entry_id;
 mod envelope;
 mod message;
 pub(crate) mod msgpack;
+mod outgoing;
 mod requests;
 mod session;
 mod sockets;
 mod streams;
+mod subscriptions;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
