@@ -2,6 +2,7 @@
 //! `@socket.io/redis-emitter`, form one fleet.
 
 mod action;
+mod classic;
 mod client;
 mod cluster;
 mod entry_id;
@@ -11,6 +12,7 @@ pub(crate) mod msgpack;
 mod outgoing;
 mod requests;
 mod session;
+mod sharded;
 mod sockets;
 mod streams;
 mod subscriptions;
@@ -19,5 +21,7 @@ mod testing;
 #[cfg(test)]
 mod vectors;
 
+pub use classic::Classic;
 pub use client::{RedisError, RedisObserver, Unobserved};
+pub use sharded::Sharded;
 pub use streams::{Streams, StreamsOptions};
