@@ -25,7 +25,8 @@ use super::requests::{Requests, random_id, wait_for_all};
 use super::sockets::Sockets;
 use super::subscriptions::{Published, Subscriptions};
 use crate::adapter::{
-    AckSink, Adapter, AdapterError, AdapterFactory, BoxFuture, BroadcastOptions, Done, Room, ServerSideAck, SocketInfo,
+    AckSink, Adapter, AdapterError, AdapterFactory, BoxFuture, BroadcastOptions, Done, Room, ServerSideAck,
+    SocketInfo,
 };
 use crate::packet::Payload;
 
@@ -44,7 +45,8 @@ impl Classic {
         let (subscriptions, messages) = Subscriptions::start(&redis, false)?;
         let outgoing = Outgoing::start(&redis, false);
         let uid = random_id()[..6].to_owned();
-        let hub = Arc::new(Hub { uid, prefix, redis, subscriptions, outgoing, namespaces: RwLock::default() });
+        let hub =
+            Arc::new(Hub { uid, prefix, redis, subscriptions, outgoing, namespaces: RwLock::default() });
         tokio::spawn(receive(hub.clone(), messages));
         Ok(Self(hub))
     }
@@ -79,7 +81,8 @@ impl<'a> Channel<'a> {
     /// Takes a channel's name apart. A `#` may be part of a room's name, but not of a namespace's.
     fn parse(prefix: &str, channel: &'a str) -> Option<Self> {
         let rest = channel.strip_prefix(prefix)?;
-        let split = |text: &'a str| text.strip_suffix('#').map(|text| text.split_once('#').unwrap_or((text, "")));
+        let split =
+            |text: &'a str| text.strip_suffix('#').map(|text| text.split_once('#').unwrap_or((text, "")));
         Some(match rest.split_once('#')? {
             ("", rest) => match rest.split_once('#')? {
                 (nsp, "") => Self::Broadcast(nsp, None),
@@ -95,7 +98,9 @@ impl<'a> Channel<'a> {
 async fn receive(hub: Arc<Hub>, mut messages: mpsc::Receiver<Published>) {
     while let Some(Published { channel, payload }) = messages.recv().await {
         let received = match Channel::parse(&hub.prefix, &channel) {
-            Some(Channel::Broadcast(nsp, room)) => hub.on(nsp, |adapter| adapter.on_broadcast(room, &payload)),
+            Some(Channel::Broadcast(nsp, room)) => {
+                hub.on(nsp, |adapter| adapter.on_broadcast(room, &payload))
+            }
             Some(Channel::Request(nsp)) => hub.on(nsp, |adapter| adapter.on_request(&payload)),
             Some(Channel::Response(nsp)) => hub.on(nsp, |adapter| adapter.on_response(&payload)),
             None => Ok(()),
@@ -229,7 +234,10 @@ impl ClassicAdapter {
         let payload = |data: &str| Payload::from_parts(data.into(), asked.attachments().to_vec());
         match asked.request()? {
             Request::Sockets { rooms } => {
-                let options = BroadcastOptions { rooms: rooms.into_iter().map(Room::from).collect(), ..Default::default() };
+                let options = BroadcastOptions {
+                    rooms: rooms.into_iter().map(Room::from).collect(),
+                    ..Default::default()
+                };
                 let ids: Vec<_> = self.local.sockets(&options).iter().map(|s| s.id.to_string()).collect();
                 answer(&Response::Sockets(&json(&ids)));
             }
@@ -247,7 +255,8 @@ impl ClassicAdapter {
             }
             Request::Disconnect { opts, close } => self.local.disconnect_sockets(&from_wire(opts), close),
             Request::Fetch { opts } => {
-                let sockets: Vec<_> = self.local.sockets(&from_wire(opts)).into_iter().map(Socket::from).collect();
+                let sockets: Vec<_> =
+                    self.local.sockets(&from_wire(opts)).into_iter().map(Socket::from).collect();
                 answer(&Response::Sockets(&json(&sockets)));
             }
             Request::ServerSideEmit { data } => {
@@ -255,7 +264,8 @@ impl ClassicAdapter {
                     let adapter = self.clone();
                     Box::new(move |answer| {
                         let arg = first_argument(&answer);
-                        let response = codec::response(&id, &Response::ServerSideEmit(&arg), answer.attachments());
+                        let response =
+                            codec::response(&id, &Response::ServerSideEmit(&arg), answer.attachments());
                         adapter.hub.send(adapter.response_channel(), response);
                     })
                 });
@@ -358,14 +368,18 @@ impl Adapter for ClassicAdapter {
         Action::Disconnect { options, close }.apply(&*self.local, None);
     }
 
-    fn fetch_sockets(&self, options: BroadcastOptions) -> BoxFuture<'_, Result<Vec<SocketInfo>, AdapterError>> {
+    fn fetch_sockets(
+        &self,
+        options: BroadcastOptions,
+    ) -> BoxFuture<'_, Result<Vec<SocketInfo>, AdapterError>> {
         Box::pin(async move {
             let mut sockets = self.local.sockets(&options);
             if !options.flags.local {
                 let timeout = options.flags.timeout.unwrap_or(DEFAULT_TIMEOUT);
                 let request = Request::Fetch { opts: to_wire(&options) };
                 for answer in self.ask_all(timeout, request, &[]).await? {
-                    let found: Vec<Socket> = answer.parse().map_err(|e| AdapterError::Malformed(e.to_string()))?;
+                    let found: Vec<Socket> =
+                        answer.parse().map_err(|e| AdapterError::Malformed(e.to_string()))?;
                     sockets.extend(found.into_iter().map(SocketInfo::from));
                 }
             }

@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{
-    ClientLike, EventInterface, KeysInterface, PubsubInterface, StreamsInterface, TransactionInterface,
-};
+use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface, StreamsInterface, TransactionInterface};
 use fred::types::config::{Config, Options, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig};
 use fred::types::streams::{XCapKind, XCapTrim};
 use fred::types::{Builder, ClusterHash, CustomCommand, Expiration, RespVersion, Value};

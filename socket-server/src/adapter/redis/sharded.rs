@@ -37,7 +37,8 @@ impl Sharded {
         let (subscriptions, messages) = Subscriptions::start(&redis, true)?;
         let outgoing = Outgoing::start(&redis, true);
         let uid = random_id();
-        let hub = Arc::new(Hub { uid, prefix, redis, subscriptions, outgoing, namespaces: RwLock::default() });
+        let hub =
+            Arc::new(Hub { uid, prefix, redis, subscriptions, outgoing, namespaces: RwLock::default() });
         tokio::spawn(receive(hub.clone(), messages));
         Ok(Self(hub))
     }
@@ -155,9 +156,9 @@ impl ShardedAdapter {
                 [room] if is_public(room) => (self.hub.subchannel(&self.nsp, room), options.flags.local),
                 _ => (self.hub.channel(&self.nsp), options.flags.local),
             },
-            Action::Join { options, .. } | Action::Leave { options, .. } | Action::Disconnect { options, .. } => {
-                (self.hub.channel(&self.nsp), options.flags.local)
-            }
+            Action::Join { options, .. }
+            | Action::Leave { options, .. }
+            | Action::Disconnect { options, .. } => (self.hub.channel(&self.nsp), options.flags.local),
         };
         if !local {
             self.hub.send(channel, &self.nsp, &message, attachments);
@@ -188,7 +189,10 @@ impl Adapter for ShardedAdapter {
         self.act(&Action::Disconnect { options, close });
     }
 
-    fn fetch_sockets(&self, options: BroadcastOptions) -> BoxFuture<'_, Result<Vec<SocketInfo>, AdapterError>> {
+    fn fetch_sockets(
+        &self,
+        options: BroadcastOptions,
+    ) -> BoxFuture<'_, Result<Vec<SocketInfo>, AdapterError>> {
         Box::pin(self.namespace.cluster.fetch_sockets(options))
     }
 

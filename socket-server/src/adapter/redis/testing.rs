@@ -233,7 +233,9 @@ pub async fn two_servers_act_as_one<A: Adapter, B: Adapter>(a: &Server<A>, b: &S
     a.connect("x", &[]).await;
     b.connect("y", &["r"]).await;
     for _ in 0..1_000 {
-        if a.adapter.server_count().await.is_ok_and(|n| n == 2) && b.adapter.server_count().await.is_ok_and(|n| n == 2) {
+        if a.adapter.server_count().await.is_ok_and(|n| n == 2)
+            && b.adapter.server_count().await.is_ok_and(|n| n == 2)
+        {
             break;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -243,13 +245,23 @@ pub async fn two_servers_act_as_one<A: Adapter, B: Adapter>(a: &Server<A>, b: &S
     a.adapter.broadcast(event(1), BroadcastOptions::default());
     a.adapter.broadcast(event(2), BroadcastOptions::room("r"));
     a.adapter.broadcast(event(3), BroadcastOptions::room("elsewhere"));
-    a.adapter.broadcast(event(4), BroadcastOptions { rooms: ["r".into(), "s".into()].into_iter().collect(), ..Default::default() });
-    a.adapter.broadcast(event(5), BroadcastOptions { except: ["r".into()].into_iter().collect(), ..Default::default() });
+    a.adapter.broadcast(
+        event(4),
+        BroadcastOptions { rooms: ["r".into(), "s".into()].into_iter().collect(), ..Default::default() },
+    );
+    a.adapter.broadcast(
+        event(5),
+        BroadcastOptions { except: ["r".into()].into_iter().collect(), ..Default::default() },
+    );
     a.adapter.broadcast(event(6), BroadcastOptions::room("y"));
-    eventually("the other server's socket has its four", || numbers(&b.sockets.received("y")) == [1, 2, 4, 6]).await;
+    eventually("the other server's socket has its four", || {
+        numbers(&b.sockets.received("y")) == [1, 2, 4, 6]
+    })
+    .await;
     eventually("its own has its two", || numbers(&a.sockets.received("x")) == [1, 5]).await;
 
-    let buffers = Payload::event("b", (Binary::from(vec![0u8, 255]), serde_json::json!({"deep": 1}))).unwrap();
+    let buffers =
+        Payload::event("b", (Binary::from(vec![0u8, 255]), serde_json::json!({"deep": 1}))).unwrap();
     a.adapter.broadcast(buffers, BroadcastOptions::room("r"));
     eventually("a buffer", || {
         let received = b.sockets.received("y");

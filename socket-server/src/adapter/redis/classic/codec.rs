@@ -151,7 +151,8 @@ impl Asked {
         let Fields { uid: _, request_id: _, kind, opts, rooms, sid, room, close, data, packet } =
             serde_json::from_str(&self.document.json)?;
         // The former form means one socket, by the room of its id.
-        let one = |sid: Option<String>| message::Options { rooms: sid.into_iter().collect(), ..Default::default() };
+        let one =
+            |sid: Option<String>| message::Options { rooms: sid.into_iter().collect(), ..Default::default() };
         let legacy = opts.is_none();
         if legacy && sid.is_none() && (2..=4).contains(&kind) {
             return Err(MessageError::NoField("opts"));
@@ -200,9 +201,15 @@ pub fn request(
     let _ = match request {
         Request::Sockets { rooms } => write!(text, r#","type":0,"rooms":{}"#, json(rooms)),
         Request::AllRooms => write!(text, r#","type":1"#),
-        Request::Join { opts, rooms } => write!(text, r#","type":2,"opts":{},"rooms":{}"#, selection(opts), json(rooms)),
-        Request::Leave { opts, rooms } => write!(text, r#","type":3,"opts":{},"rooms":{}"#, selection(opts), json(rooms)),
-        Request::Disconnect { opts, close } => write!(text, r#","type":4,"opts":{},"close":{close}"#, selection(opts)),
+        Request::Join { opts, rooms } => {
+            write!(text, r#","type":2,"opts":{},"rooms":{}"#, selection(opts), json(rooms))
+        }
+        Request::Leave { opts, rooms } => {
+            write!(text, r#","type":3,"opts":{},"rooms":{}"#, selection(opts), json(rooms))
+        }
+        Request::Disconnect { opts, close } => {
+            write!(text, r#","type":4,"opts":{},"close":{close}"#, selection(opts))
+        }
         Request::Fetch { opts } => write!(text, r#","type":5,"opts":{}"#, selection(opts)),
         Request::ServerSideEmit { data } => write!(text, r#","type":6,"data":{data}"#),
         Request::Broadcast { data, opts } => {
@@ -235,15 +242,20 @@ pub enum Response<'a> {
 pub fn response(id: &str, response: &Response<'_>, attachments: &[Bytes]) -> Result<Vec<u8>, MessageError> {
     let id = json(id);
     match response {
-        Response::Sockets(sockets) => write(format!(r#"{{"requestId":{id},"sockets":{sockets}}}"#), attachments),
+        Response::Sockets(sockets) => {
+            write(format!(r#"{{"requestId":{id},"sockets":{sockets}}}"#), attachments)
+        }
         Response::Rooms(rooms) => write(format!(r#"{{"requestId":{id},"rooms":{rooms}}}"#), attachments),
-        Response::ServerSideEmit(data) => write(format!(r#"{{"type":6,"requestId":{id},"data":{data}}}"#), attachments),
+        Response::ServerSideEmit(data) => {
+            write(format!(r#"{{"type":6,"requestId":{id},"data":{data}}}"#), attachments)
+        }
         Response::ClientCount(count) => {
             write(format!(r#"{{"type":8,"requestId":{id},"clientCount":{count}}}"#), attachments)
         }
-        Response::Ack(packet) => {
-            Ok(msgpack::from_json(&format!(r#"{{"type":9,"requestId":{id},"packet":{packet}}}"#), attachments)?)
-        }
+        Response::Ack(packet) => Ok(msgpack::from_json(
+            &format!(r#"{{"type":9,"requestId":{id},"packet":{packet}}}"#),
+            attachments,
+        )?),
     }
 }
 
@@ -325,7 +337,8 @@ mod tests {
                 let read = answered.response().expect(&step);
                 (1, response(&answered.request, &read, answered.attachments()).expect(&step))
             } else {
-                let Broadcast { uid, data, options } = read_broadcast(nsp, &bytes).expect(&step).expect(&step);
+                let Broadcast { uid, data, options } =
+                    read_broadcast(nsp, &bytes).expect(&step).expect(&step);
                 assert!(is_from(&uid, &payload) && !is_from("abcdef", &payload));
                 (2, broadcast(&uid, nsp, &data.json, &data.attachments, &options).expect(&step))
             };
@@ -362,7 +375,8 @@ mod tests {
 
     #[test]
     fn the_former_form_means_one_socket() {
-        let asked = Asked::read(&Bytes::from_static(br#"{"requestId":"a","type":2,"sid":"s","room":"r"}"#)).unwrap();
+        let asked =
+            Asked::read(&Bytes::from_static(br#"{"requestId":"a","type":2,"sid":"s","room":"r"}"#)).unwrap();
         let opts = message::Options { rooms: vec!["s".into()], ..Default::default() };
         assert_eq!(asked.request().unwrap(), Request::Join { opts, rooms: vec!["r".into()] });
         // Without either form it would mean everybody.

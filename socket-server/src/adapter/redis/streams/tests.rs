@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::{Streams, StreamsAdapter, StreamsOptions};
 use crate::adapter::redis::client::Unobserved;
-use crate::adapter::redis::testing::{self, FakeSocket, FakeSockets, RedisServer, event, eventually, numbers};
+use crate::adapter::redis::testing::{
+    self, FakeSocket, FakeSockets, RedisServer, event, eventually, numbers,
+};
 use crate::adapter::{Adapter, BroadcastOptions, Session};
 use crate::packet::Payload;
 
