@@ -1,9 +1,16 @@
 //! The SocketFleet operator.
 
+pub mod cache;
+pub mod context;
+pub mod controller;
 pub mod drain;
 pub mod fleet;
 pub mod kinds;
+pub mod leader;
 pub mod offline;
 pub mod open_sockets;
 mod quantity;
+pub mod run;
 pub mod settings;
+pub mod telemetry;
+pub mod triggers;

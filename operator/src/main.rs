@@ -5,8 +5,11 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use kube::CustomResourceExt;
 use socketfleet_api::SocketFleet;
-use socketfleet_operator::offline;
-use socketfleet_operator::settings::Platform;
+use socketfleet_operator::settings::{Platform, Settings};
+use socketfleet_operator::telemetry::logs;
+use socketfleet_operator::{offline, run};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -21,6 +24,13 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Look after the fleets of a cluster: the one this runs in, or the one of the current kubeconfig context
+    Run {
+        #[command(flatten)]
+        settings: Box<Settings>,
+        #[command(flatten)]
+        logs: logs::Options,
+    },
     /// Print the CustomResourceDefinition
     Crd,
     /// Print the objects that the operator would make of fleets, without a cluster
@@ -35,6 +45,13 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
+        Command::Run { settings, logs } => {
+            let level = logs::start(&logs).with_context(|| format!("--log-level {:?}", logs.log_level))?;
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+                let stop = stop_on_signal()?;
+                run::run(*settings, level, stop).await.context("the operator cannot start")
+            })
+        }
         Command::Crd => print(&serde_yaml::to_string(&SocketFleet::crd())?),
         Command::Plan { file, platform } => {
             let text = if file.as_os_str() == "-" {
@@ -54,4 +71,25 @@ fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Cancelled by SIGTERM or SIGINT. A second signal ends the process at once.
+fn stop_on_signal() -> std::io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let token = stop.clone();
+    tokio::spawn(async move {
+        for last in [false, true] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if last {
+                std::process::exit(1);
+            }
+            tracing::info!("told to stop: finishing what has begun");
+            token.cancel();
+        }
+    });
+    Ok(stop)
 }

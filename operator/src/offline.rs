@@ -1,6 +1,6 @@
 //! Planning without a cluster, by the code that the operator runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use socketfleet_api::SocketFleet;
@@ -62,7 +62,7 @@ pub fn plan(text: &str, platform: &Platform) -> Result<String, Error> {
 fn plan_fleet(fleet: &SocketFleet, platform: &Platform) -> Result<plan::Plan, Error> {
     let mut existing: References = BTreeMap::new();
     for reference in secret_refs(&fleet.spec) {
-        existing.entry(reference.secret).or_insert_with(BTreeSet::new).extend(reference.key);
+        existing.entry(reference.secret).or_default().extend(reference.key);
     }
     let fleet = validate::validate(fleet, &existing, platform)
         .map_err(|source| Error::Invalid { name: fleet.metadata.name.clone().unwrap_or_default(), source })?;

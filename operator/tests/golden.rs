@@ -23,7 +23,7 @@ fn platform() -> Platform {
 
 fn compare(path: &Path, actual: &str) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(path, actual).unwrap();
+        std::fs::write(path, actual).expect("the golden file is written");
         return;
     }
     let expected = std::fs::read_to_string(path).unwrap_or_default();
@@ -53,6 +53,6 @@ fn samples_become_these_objects() {
 fn the_committed_crd_is_the_one_of_the_types() {
     use kube::CustomResourceExt;
     let crd = serde_yaml::to_string(&socketfleet_api::SocketFleet::crd()).unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/socketfleet.io_socketfleets.yaml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/socketfleets.yaml");
     compare(&path, &crd);
 }

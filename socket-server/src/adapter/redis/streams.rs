@@ -32,15 +32,13 @@ use self::offset::{Offset, Origin};
 use self::outbox::Outbox;
 use self::sessions::Sessions;
 use super::action::Action;
-use super::client::{Redis, RedisError, RedisObserver};
+use super::client::{Published, Redis, RedisError, RedisObserver, Subscriber};
 use super::cluster::{Cluster, Wire};
 use super::entry_id::EntryId;
 use super::envelope;
 use super::message::Message;
-use super::outgoing::Outgoing;
 use super::requests::random_id;
 use super::sockets::Sockets;
-use super::subscriptions::{Published, Subscriptions};
 use crate::adapter::{
     AckSink, Adapter, AdapterError, AdapterFactory, BoxFuture, BroadcastOptions, Done, RestoredSession, Room,
     SaveSessions, Session, SocketInfo,
@@ -93,14 +91,12 @@ impl Streams {
         observer: Arc<dyn RedisObserver>,
     ) -> Result<Self, RedisError> {
         let redis = Redis::connect(url, observer)?;
-        let (subscriptions, messages) = Subscriptions::start(&redis, options.sharded_pubsub)?;
-        let outgoing = Outgoing::start(&redis, options.sharded_pubsub);
+        let (subscriber, messages) = redis.subscriber()?;
         let reader = redis.reader(&options.stream)?;
         let hub = Arc::new(Hub {
             uid: random_id().into(),
             redis,
-            subscriptions,
-            outgoing,
+            subscriber,
             namespaces: RwLock::default(),
             outbox: Mutex::default(),
             published: Notify::new(),
@@ -134,8 +130,7 @@ impl Streams {
 struct Hub {
     uid: ByteString,
     redis: Redis,
-    subscriptions: Subscriptions,
-    outgoing: Outgoing,
+    subscriber: Subscriber,
     options: StreamsOptions,
     namespaces: RwLock<HashMap<ByteString, Namespace>>,
     outbox: Mutex<Outbox<Publication>>,
@@ -272,7 +267,10 @@ impl Hub {
 
     fn send(&self, channel: String, nsp: &str, message: &Message<'_>, attachments: &[Bytes]) {
         match envelope::ephemeral(&self.uid, nsp, message, attachments) {
-            Ok(payload) => self.outgoing.send(channel, payload),
+            Ok(payload) => {
+                let (redis, sharded) = (self.redis.clone(), self.options.sharded_pubsub);
+                tokio::spawn(async move { redis.publish(&channel, payload, sharded).await });
+            }
             Err(error) => {
                 self.redis.observer().error("encode");
                 tracing::warn!(%error, "a message to the other servers cannot be written");
@@ -313,8 +311,13 @@ impl StreamsAdapter {
         let cluster = Arc::new(Cluster::new(local.clone(), hub.clone()));
         let namespace = Namespace { local, cluster };
         hub.namespaces.write().insert(nsp.clone(), namespace.clone());
-        hub.subscriptions.subscribe(hub.public_channel(&nsp));
-        hub.subscriptions.subscribe(hub.private_channel(&nsp, &hub.uid));
+        let (subscriber, sharded) = (hub.subscriber.clone(), hub.options.sharded_pubsub);
+        let channels = vec![hub.public_channel(&nsp), hub.private_channel(&nsp, &hub.uid)];
+        tokio::spawn(async move {
+            if let Err(error) = subscriber.subscribe(channels, sharded).await {
+                tracing::error!(%error, "no subscription: requests of other servers stay unanswered");
+            }
+        });
         Self { hub, nsp, namespace }
     }
 }
@@ -412,7 +415,9 @@ impl Adapter for StreamsAdapter {
 
     fn close(&self) {
         self.hub.namespaces.write().remove(&self.nsp);
-        self.hub.subscriptions.unsubscribe(self.hub.public_channel(&self.nsp));
-        self.hub.subscriptions.unsubscribe(self.hub.private_channel(&self.nsp, &self.hub.uid));
+        let (subscriber, sharded) = (self.hub.subscriber.clone(), self.hub.options.sharded_pubsub);
+        let channels =
+            vec![self.hub.public_channel(&self.nsp), self.hub.private_channel(&self.nsp, &self.hub.uid)];
+        tokio::spawn(async move { subscriber.unsubscribe(channels, sharded).await });
     }
 }

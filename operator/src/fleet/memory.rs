@@ -1,0 +1,96 @@
+//! What is remembered of fleets between two looks. Losing it costs a write or a moment's wait, no more.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::cache::FleetRef;
+use crate::drain::{Observed, Shrink, Verifier, WrongVictims};
+
+/// After this time what the API server refused is tried again: a policy may have changed.
+const REFUSAL: Duration = Duration::from_secs(300);
+
+/// What is remembered of fleets.
+#[derive(Default)]
+pub struct Memory(Mutex<HashMap<FleetRef, Remembered>>);
+
+#[derive(Default)]
+struct Remembered {
+    written: Option<Instant>,
+    refused: Option<Refused>,
+    scaled: HashMap<String, Scaled>,
+    verifier: Verifier,
+}
+
+struct Refused {
+    uid: String,
+    generation: i64,
+    message: String,
+    at: Instant,
+}
+
+/// A Deployment as it was last written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scaled {
+    /// `metadata.generation` after the write.
+    pub generation: i64,
+    /// `spec.replicas` after the write.
+    pub replicas: u32,
+}
+
+impl Memory {
+    /// How long a status that differs in nothing but counts has to wait.
+    pub fn wait(&self, fleet: &FleetRef, between: Duration) -> Option<Duration> {
+        let written = self.0.lock().get(fleet)?.written?;
+        between.checked_sub(written.elapsed()).filter(|left| !left.is_zero())
+    }
+
+    /// The status has been written.
+    pub fn wrote(&self, fleet: &FleetRef) {
+        self.with(fleet, |remembered| remembered.written = Some(Instant::now()));
+    }
+
+    /// The API server refuses what this generation of the spec makes.
+    pub fn refuse(&self, fleet: &FleetRef, uid: String, generation: i64, message: String) {
+        self.with(fleet, |r| r.refused = Some(Refused { uid, generation, message, at: Instant::now() }));
+    }
+
+    /// What the API server said, if this generation was refused lately.
+    pub fn refused(&self, fleet: &FleetRef, uid: &str, generation: i64) -> Option<String> {
+        let memory = self.0.lock();
+        let refused = memory.get(fleet)?.refused.as_ref()?;
+        let holds = refused.uid == uid && refused.generation == generation && refused.at.elapsed() < REFUSAL;
+        holds.then(|| refused.message.clone())
+    }
+
+    /// A Deployment has been written.
+    pub fn scaled(&self, fleet: &FleetRef, deployment: &str, scaled: Scaled) {
+        self.with(fleet, |r| r.scaled.insert(deployment.to_owned(), scaled));
+    }
+
+    /// How a Deployment was last written.
+    pub fn last_scaled(&self, fleet: &FleetRef, deployment: &str) -> Option<Scaled> {
+        self.0.lock().get(fleet)?.scaled.get(deployment).copied()
+    }
+
+    /// Deployments have been made smaller for these pods to go.
+    pub fn expect(&self, fleet: &FleetRef, observed: &Observed, shrinks: &[Shrink]) {
+        self.with(fleet, |r| shrinks.iter().for_each(|shrink| r.verifier.expect(observed, shrink)));
+    }
+
+    /// Whether the pods that went were those.
+    pub fn check(&self, fleet: &FleetRef, observed: &Observed) -> Vec<WrongVictims> {
+        self.with(fleet, |r| r.verifier.check(observed))
+    }
+
+    /// The fleet is gone.
+    pub fn forget(&self, fleet: &FleetRef) {
+        self.0.lock().remove(fleet);
+    }
+
+    fn with<T>(&self, fleet: &FleetRef, change: impl FnOnce(&mut Remembered) -> T) -> T {
+        change(self.0.lock().entry(fleet.clone()).or_default())
+    }
+}

@@ -1,0 +1,218 @@
+//! Pure: the status of a fleet.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
+use socketfleet_api::SocketFleetStatus;
+use socketfleet_api::fleet::{DrainStatus, Phase, RevisionStatus, StatusSummary};
+
+use super::conditions::{Facts, conditions};
+use super::drain_view::condition;
+use super::names::{Names, selector_text};
+use super::observe::Observed;
+use super::validate::{Invalid, Redis, ValidatedFleet};
+use crate::drain::{self, Decision, DrainProgress, PodPhase};
+use crate::kinds::Kind;
+use crate::open_sockets::Totals;
+
+/// Drains that the status lists.
+const LISTED_DRAINS: usize = 50;
+
+/// What a look at a fleet has found.
+pub struct Findings<'a> {
+    /// The fleet as it is carried out.
+    pub fleet: &'a ValidatedFleet,
+    /// What belongs to it.
+    pub observed: &'a Observed,
+    /// The same, as the drain machine saw it.
+    pub view: &'a drain::Observed,
+    /// What the drain machine says.
+    pub decision: &'a Decision,
+    /// Its open sockets.
+    pub totals: &'a Totals,
+    /// Why its spec is not carried out.
+    pub invalid: Option<&'a Invalid>,
+}
+
+/// The status that follows from the findings.
+pub fn status(found: &Findings<'_>, now: Timestamp) -> SocketFleetStatus {
+    let Findings { fleet, observed, view, decision, totals, invalid } = found;
+    let summary = &decision.summary;
+    let before = observed.fleet.status.clone().unwrap_or_default();
+    let generation = observed.fleet.metadata.generation;
+    let revisions = revisions(view);
+    let facts = Facts {
+        invalid: *invalid,
+        wanted: view.fleet.desired,
+        summary,
+        doubt: totals.doubt.as_ref(),
+        redis_ready: matches!(fleet.redis, Redis::Managed(_)).then(|| redis_ready(observed)),
+        rollout_failed: view.fleet.rollout.failed && revisions.len() > 1,
+        rolling_out: revisions.iter().any(|r| r.name != view.fleet.revision),
+        replica_failure: replica_failure(observed),
+        paused: view.fleet.paused,
+    };
+    SocketFleetStatus {
+        observed_generation: generation,
+        phase: Some(phase(&facts, view)),
+        replicas: number(summary.serving),
+        ready_replicas: number(summary.ready),
+        draining_replicas: i32::try_from(summary.drains.len()).unwrap_or(i32::MAX),
+        selector: Some(selector_text(&observed.name)),
+        open_sockets: i64::try_from(totals.open).unwrap_or(i64::MAX),
+        capacity: i64::try_from(totals.capacity).unwrap_or(i64::MAX),
+        summary: Some(StatusSummary {
+            sockets: short(totals.open),
+            utilization: percent(totals.open, totals.capacity),
+        }),
+        current_revision: Some(view.fleet.revision.clone()),
+        revisions,
+        drains: summary.drains.iter().take(LISTED_DRAINS).map(drain_status).collect(),
+        conditions: conditions(&facts, &before.conditions, generation, now),
+    }
+}
+
+/// The status of a fleet that never was carried out.
+pub fn refused(observed: &Observed, invalid: &Invalid, now: Timestamp) -> SocketFleetStatus {
+    let before = observed.fleet.status.clone().unwrap_or_default();
+    let generation = observed.fleet.metadata.generation;
+    let facts = Facts {
+        invalid: Some(invalid),
+        wanted: u32::try_from(observed.fleet.spec.replicas).unwrap_or(0),
+        summary: &drain::Summary::default(),
+        doubt: None,
+        redis_ready: None,
+        rollout_failed: false,
+        rolling_out: false,
+        replica_failure: None,
+        paused: observed.fleet.spec.paused,
+    };
+    SocketFleetStatus {
+        observed_generation: generation,
+        phase: Some(Phase::Degraded),
+        selector: Some(selector_text(&observed.name)),
+        conditions: conditions(&facts, &before.conditions, generation, now),
+        ..before
+    }
+}
+
+/// Whether two statuses differ in nothing but numbers that follow the load.
+pub fn differs_in_counts_only(a: &SocketFleetStatus, b: &SocketFleetStatus) -> bool {
+    let without = |status: &SocketFleetStatus| {
+        let mut status = status.clone();
+        status.open_sockets = 0;
+        status.summary = None;
+        status.revisions.iter_mut().for_each(|r| r.open_sockets = 0);
+        status.drains.iter_mut().for_each(|d| d.remaining = None);
+        status.conditions.iter_mut().for_each(|c| c.message.clear());
+        status
+    };
+    without(a) == without(b)
+}
+
+fn phase(facts: &Facts<'_>, view: &drain::Observed) -> Phase {
+    if view.fleet.deletion.is_some() {
+        Phase::Terminating
+    } else if facts.invalid.is_some() || facts.rollout_failed {
+        Phase::Degraded
+    } else if facts.paused {
+        Phase::Paused
+    } else if facts.summary.ready == 0 && facts.wanted > 0 {
+        Phase::Pending
+    } else if facts.rolling_out {
+        Phase::RollingOut
+    } else if facts.summary.ready < facts.wanted {
+        Phase::ScalingOut
+    } else if !facts.summary.drains.is_empty() {
+        Phase::Draining
+    } else {
+        Phase::Running
+    }
+}
+
+/// Revisions that have pods, the current one first.
+fn revisions(view: &drain::Observed) -> Vec<RevisionStatus> {
+    let mut names: Vec<_> = view.revisions.iter().collect();
+    names.sort_by_key(|r| (r.hash != view.fleet.revision, std::cmp::Reverse(r.created)));
+    let one = |revision: &drain::Revision| {
+        let pods = || view.pods.iter().filter(|p| p.revision == revision.hash && p.phase != PodPhase::Ended);
+        let sockets: u64 = pods().filter_map(|p| p.sockets).map(|s| s.open).sum();
+        RevisionStatus {
+            name: revision.hash.clone(),
+            replicas: i32::try_from(pods().count()).unwrap_or(i32::MAX),
+            ready_replicas: i32::try_from(pods().filter(|p| p.ready).count()).unwrap_or(i32::MAX),
+            open_sockets: i64::try_from(sockets).unwrap_or(i64::MAX),
+        }
+    };
+    names.into_iter().map(one).filter(|r| r.replicas > 0).collect()
+}
+
+fn drain_status(progress: &DrainProgress) -> DrainStatus {
+    let DrainProgress { pod, uid, phase, reason, why, sockets: _, remaining, started, deadline, empty_at: _ } =
+        progress;
+    DrainStatus {
+        pod: pod.clone(),
+        uid: uid.clone(),
+        phase: *phase,
+        reason: *reason,
+        message: why.clone(),
+        remaining: remaining.and_then(|n| i64::try_from(n).ok()),
+        started_at: Time(*started),
+        deadline: Time(*deadline),
+    }
+}
+
+fn redis_ready(observed: &Observed) -> bool {
+    let live = observed.live.get(&(Kind::StatefulSet, Names(&observed.name).redis()));
+    live.and_then(|l| l.data.pointer("/status/readyReplicas")).and_then(Value::as_u64).is_some_and(|n| n > 0)
+}
+
+/// Why a Deployment makes no pods.
+fn replica_failure(observed: &Observed) -> Option<String> {
+    let deployments = observed.live.iter().filter(|((kind, _), _)| *kind == Kind::Deployment);
+    let failures = deployments.filter_map(|(_, live)| condition(&live.data, "ReplicaFailure"));
+    failures.filter(|c| c["status"] == "True").find_map(|c| Some(c["message"].as_str()?.to_owned()))
+}
+
+fn number(n: u32) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+/// `26.1k`
+fn short(n: u64) -> String {
+    let tenths = |unit: u64| (n.saturating_mul(10) / unit, unit);
+    let (value, suffix) = match n {
+        0..1_000 => return n.to_string(),
+        1_000..1_000_000 => (tenths(1_000).0, "k"),
+        _ => (tenths(1_000_000).0, "M"),
+    };
+    format!("{}.{}{suffix}", value / 10, value % 10)
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    match whole {
+        0 => "-".into(),
+        _ => format!("{}%", u128::from(part) * 100 / u128::from(whole)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        let shown = [0, 999, 1_000, 26_149, 999_999, 1_000_000, 10_050_000].map(short);
+        assert_eq!(shown, ["0", "999", "1.0k", "26.1k", "999.9k", "1.0M", "10.0M"]);
+        assert_eq!(percent(13, 20), "65%");
+        assert_eq!(percent(1, 0), "-");
+    }
+
+    #[test]
+    fn counts_alone_are_no_reason_to_write_at_once() {
+        let a = SocketFleetStatus { open_sockets: 5, ..SocketFleetStatus::default() };
+        assert!(differs_in_counts_only(&a, &SocketFleetStatus::default()));
+        let b = SocketFleetStatus { ready_replicas: 1, ..SocketFleetStatus::default() };
+        assert!(!differs_in_counts_only(&a, &b));
+    }
+}

@@ -1,0 +1,208 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tokio::sync::Mutex;
+
+use crate::kinds::Kind;
+
+/// The operator's own metrics. Clones share them.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    reconcile: Histogram,
+    errors: Family<Step, Counter>,
+    writes: Family<Write, Counter>,
+    leader: Gauge,
+    fleets: Gauge,
+    sockets: Family<Fleet, Gauge>,
+    capacity: Family<Fleet, Gauge>,
+    pods: Family<FleetPods, Gauge>,
+    /// Pods that a Deployment deleted and that were not the ones to go. Stays 0.
+    pub wrong_victims: Counter,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Step {
+    step: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Write {
+    kind: &'static str,
+    verb: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Fleet {
+    namespace: String,
+    fleet: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FleetPods {
+    namespace: String,
+    fleet: String,
+    state: &'static str,
+}
+
+/// States of a fleet's pods that are counted.
+const POD_STATES: [&str; 3] = ["wanted", "ready", "draining"];
+
+/// Numbers of one fleet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FleetNumbers {
+    /// Open sockets.
+    pub open_sockets: i64,
+    /// Open sockets that the serving pods accept.
+    pub capacity: i64,
+    /// Pods that are wanted.
+    pub wanted: i64,
+    /// Pods that are Ready and do not drain.
+    pub ready: i64,
+    /// Pods that drain.
+    pub draining: i64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("socketfleet");
+        // From a look that finds nothing to do, to one that waits for a slow API server.
+        let reconcile =
+            Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
+        let metrics = Self {
+            reconcile,
+            errors: Family::default(),
+            writes: Family::default(),
+            leader: Gauge::default(),
+            fleets: Gauge::default(),
+            sockets: Family::default(),
+            capacity: Family::default(),
+            pods: Family::default(),
+            wrong_victims: Counter::default(),
+            registry: Arc::default(),
+        };
+        registry.register_with_unit(
+            "operator_reconcile_duration",
+            "Time to look at one fleet and do what is to be done",
+            Unit::Seconds,
+            metrics.reconcile.clone(),
+        );
+        registry.register(
+            "operator_reconcile_errors",
+            "Looks at a fleet that failed, by step",
+            metrics.errors.clone(),
+        );
+        registry.register(
+            "operator_writes",
+            "Writes to the API server, by kind and verb",
+            metrics.writes.clone(),
+        );
+        registry.register(
+            "operator_leader",
+            "1 on the operator that acts, 0 on those that stand by",
+            metrics.leader.clone(),
+        );
+        registry.register("operator_fleets", "Fleets that are looked after", metrics.fleets.clone());
+        registry.register("fleet_open_sockets", "Open sockets of a fleet", metrics.sockets.clone());
+        registry.register(
+            "fleet_capacity_sockets",
+            "Open sockets that a fleet's serving pods accept",
+            metrics.capacity.clone(),
+        );
+        registry.register(
+            "fleet_pods",
+            "Pods of a fleet: wanted, ready (and not draining), draining",
+            metrics.pods.clone(),
+        );
+        registry.register(
+            "wrong_victims",
+            "Pods that a Deployment deleted and that were not the ones to go",
+            metrics.wrong_victims.clone(),
+        );
+        Self { registry: Arc::new(Mutex::new(registry)), ..metrics }
+    }
+}
+
+impl Metrics {
+    /// Lets others add their metrics.
+    pub async fn register(&self, add: impl FnOnce(&mut Registry)) {
+        add(&mut *self.registry.lock().await);
+    }
+
+    /// All metrics as OpenMetrics text.
+    pub async fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &*self.registry.lock().await);
+        text
+    }
+
+    pub(crate) fn reconciled(&self, took: Duration, failed_step: Option<&'static str>) {
+        self.reconcile.observe(took.as_secs_f64());
+        if let Some(step) = failed_step {
+            self.errors.get_or_create(&Step { step }).inc();
+        }
+    }
+
+    pub(crate) fn wrote(&self, kind: Kind, verb: &'static str) {
+        self.writes.get_or_create(&Write { kind: kind.name(), verb }).inc();
+    }
+
+    pub(crate) fn wrote_status(&self) {
+        self.writes.get_or_create(&Write { kind: "SocketFleet", verb: "status" }).inc();
+    }
+
+    pub(crate) fn leads(&self, leads: bool) {
+        self.leader.set(leads.into());
+    }
+
+    pub(crate) fn knows(&self, fleets: usize) {
+        self.fleets.set(i64::try_from(fleets).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn fleet(&self, namespace: &str, fleet: &str, numbers: FleetNumbers) {
+        let FleetNumbers { open_sockets, capacity, wanted, ready, draining } = numbers;
+        let labels = Fleet { namespace: namespace.to_owned(), fleet: fleet.to_owned() };
+        self.sockets.get_or_create(&labels).set(open_sockets);
+        self.capacity.get_or_create(&labels).set(capacity);
+        for (state, value) in POD_STATES.into_iter().zip([wanted, ready, draining]) {
+            let labels = FleetPods { namespace: namespace.to_owned(), fleet: fleet.to_owned(), state };
+            self.pods.get_or_create(&labels).set(value);
+        }
+    }
+
+    pub(crate) fn forget_fleet(&self, namespace: &str, fleet: &str) {
+        let labels = Fleet { namespace: namespace.to_owned(), fleet: fleet.to_owned() };
+        self.sockets.remove(&labels);
+        self.capacity.remove(&labels);
+        for state in POD_STATES {
+            self.pods.remove(&FleetPods { namespace: namespace.to_owned(), fleet: fleet.to_owned(), state });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fleet_that_is_gone_leaves_the_metrics() {
+        let metrics = Metrics::default();
+        metrics.fleet("default", "chat", FleetNumbers { open_sockets: 7, ..FleetNumbers::default() });
+        let text = metrics.text().await;
+        assert!(
+            text.contains("socketfleet_fleet_open_sockets{namespace=\"default\",fleet=\"chat\"} 7"),
+            "{text}"
+        );
+        assert!(text.contains("socketfleet_wrong_victims_total 0"), "{text}");
+        metrics.forget_fleet("default", "chat");
+        assert!(!metrics.text().await.contains("chat"));
+    }
+}
