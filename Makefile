@@ -7,7 +7,6 @@ MAKEFLAGS += --no-builtin-rules
 cluster := tests/cluster/cluster
 product_images := socketfleet-operator socket-server
 other_images := redis prometheus socketfleet-client
-archives := $(patsubst %,build/images/%.tar,$(addsuffix -$(or $(IMAGE_TAG),dev),$(product_images) socketfleet-client) redis-7 prometheus-2)
 scripts := $(cluster) tests/cluster/verify/run tests/cluster/verify/checks tests/cluster/verify/nothing-left images/build tests/images/redis-entrypoint tests/tools/bin/helm
 
 .PHONY: help
@@ -31,7 +30,7 @@ test-unit: ## Unit tests: no root, no cluster
 	cargo test --workspace --exclude socketfleet-tests --all-features
 
 test-cluster: images test-images ## Tests with real pods, on a cluster that is up just for them unless one is already
-	$(cluster) run $(SHELL) -c '$(cluster) load-image $(archives) && cargo test --package socketfleet-tests'
+	$(cluster) run cargo test --package socketfleet-tests
 
 lint: ## Formatting, clippy and shellcheck
 	cargo fmt --all --check

@@ -26,8 +26,8 @@ pub mod ports {
 pub mod paths {
     /// 200 while the process works; never depends on Redis or on load.
     pub const LIVEZ: &str = "/livez";
-    /// 200 when sockets may be sent here; 503 before the server listens and once a drain has emptied it
-    /// ([`DrainPhase::Drained`](super::DrainPhase::Drained)) or the process was told to end.
+    /// 200 when sockets may be kept here; 503 before the server listens and once a drain, whoever began it, has
+    /// emptied it ([`DrainPhase::Drained`](super::DrainPhase::Drained)): not while sockets are still being moved.
     /// Saturation and Redis do not show here: a NotReady pod is the first that a ReplicaSet deletes.
     pub const READYZ: &str = "/readyz";
     /// [`Health`](super::Health) as JSON; also served on the socket port.

@@ -11,7 +11,7 @@ use kube::{Api, Client, ResourceExt};
 use socketfleet_api::SocketFleet;
 use socketfleet_api::contract::labels;
 use socketfleet_api::fleet::DrainStatus;
-use socketfleet_tests::{Clients, Stats, is_ready, sockets_on};
+use socketfleet_tests::{Clients, Stats, is_ready, servers, sockets_on};
 
 /// All samples, and when each step began.
 pub struct Record {
@@ -112,13 +112,14 @@ pub struct Sampler {
 impl Sampler {
     pub fn new(client: &Client, namespace: &str, fleet: &str) -> Self {
         let mut watches = tokio::task::JoinSet::new();
-        let server = format!("{}={fleet},{}=server", labels::FLEET, labels::COMPONENT);
         let (fleets, writer) = reflector::store();
         let watch = watcher(Api::namespaced(client.clone(), namespace), watcher::Config::default());
         watches.spawn(watch.default_backoff().reflect(writer).for_each(|_| async {}));
         let (pods, writer) = reflector::store();
-        let watch =
-            watcher(Api::namespaced(client.clone(), namespace), watcher::Config::default().labels(&server));
+        let watch = watcher(
+            Api::namespaced(client.clone(), namespace),
+            watcher::Config::default().labels(&servers(fleet)),
+        );
         watches.spawn(watch.default_backoff().reflect(writer).for_each(|_| async {}));
         Self { client: client.clone(), fleets, pods, _watches: watches }
     }

@@ -4,6 +4,7 @@ mod check;
 mod file;
 pub mod options;
 mod secret;
+mod server;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use options::{AdapterName, AppName, LogFormat, Options, TransportName};
+pub use options::{AdapterName, AppName, LogFormat, Options, ParserName, TransportName, WhenFullName};
 pub use secret::Secret;
 
 /// What the server runs with. Serialised it is a file that [`load`] reads, its secrets hidden.
@@ -31,6 +32,10 @@ pub struct Config {
     pub admin: Admin,
     /// Sockets that may be open at once.
     pub max_connections: u32,
+    /// How clients are refused beyond that.
+    pub when_full: WhenFullName,
+    /// Bytes that may wait to be sent to one client.
+    pub max_queued_bytes: usize,
     /// How long the drain started by SIGTERM may take.
     #[serde(rename = "shutdownDrainSeconds", serialize_with = "seconds")]
     pub shutdown_drain: Duration,
@@ -50,6 +55,10 @@ pub struct Config {
     pub max_http_buffer_size: usize,
     /// Transports that clients may use, without doubles.
     pub transports: Vec<TransportName>,
+    /// Whether polling clients may go over to WebSocket.
+    pub allow_upgrades: bool,
+    /// The clients' parser.
+    pub parser: ParserName,
     /// Browsers of other origins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cors: Option<Cors>,
@@ -116,6 +125,14 @@ pub struct Redis {
     pub prefix: Option<String>,
     /// The wire format.
     pub adapter: AdapterName,
+}
+
+impl Redis {
+    /// Whether the URL carries a password.
+    pub fn has_password(&self) -> bool {
+        let authority = self.url.reveal().split("://").nth(1).and_then(|rest| rest.split('/').next());
+        authority.and_then(|a| a.rsplit_once('@')).is_some_and(|(user, _)| user.contains(':'))
+    }
 }
 
 /// What is logged.

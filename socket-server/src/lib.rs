@@ -5,17 +5,22 @@
 //! | Engine.IO | [`engine`] | connections: long-polling, WebSocket, upgrade, heartbeat, back-pressure |
 //! | Socket.IO | [`packet`], [`io`] | packets; namespaces, sockets, rooms, events, acknowledgements |
 //! | fleet | [`adapter`] | what is shared with other servers; recovery |
-//! | pod | [`config`], [`drain`], [`process`] | the pod contract: configuration, drain, what the system gives |
+//! | pod | [`pod`], [`admin`], [`drain`], [`metrics`], [`config`], [`process`] | the pod contract |
+//! | application | [`app`] | what the program serves without code of yours |
 #![warn(missing_docs)]
 
 pub mod adapter;
+pub mod admin;
+pub mod app;
 pub mod config;
 pub mod drain;
 pub mod engine;
 pub mod io;
 pub mod logging;
+pub mod metrics;
 pub mod options;
 pub mod packet;
+pub mod pod;
 pub mod process;
 pub mod server;
 pub mod stats;

@@ -2,3 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod api_accepts_and_refuses;
+mod e2e_delete_pod;
+mod e2e_operator_restart;
+mod e2e_redis_restart;
+mod e2e_rollout;
+mod e2e_scale_in;
+mod e2e_scale_out;
+mod operator_reconciles;
+mod prometheus_counts;
+mod samples_apply;

@@ -8,13 +8,15 @@
 mod clients;
 mod cluster;
 mod fleets;
+mod history;
 mod scenario;
 mod stats;
 mod until;
 
 pub use clients::{ClientOptions, Clients};
 pub use cluster::{Cluster, IMAGES, TAG, repository};
-pub use fleets::{fleet, sockets_on};
+pub use fleets::{fleet, servers, small_fleet, sockets_on};
+pub use history::History;
 pub use scenario::{Scenario, Weight, scenario};
 pub use stats::{Histogram, Stats};
 pub use until::{Until, condition_is, is_ready};

@@ -5,15 +5,16 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketfleet_api::SocketFleet;
+use socketfleet_api::fleet::Phase;
 use tokio::sync::{RwLock, Semaphore};
 
-use crate::{ClientOptions, Clients, Cluster, repository};
+use crate::{ClientOptions, Clients, Cluster, Until, repository, servers};
 
 /// What a test does to the cluster that others run on too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +116,34 @@ impl Scenario {
     pub async fn patch_fleet(&self, name: &str, change: serde_json::Value) -> SocketFleet {
         let patched = self.fleets().patch(name, &PatchParams::default(), &Patch::Merge(&change)).await;
         patched.unwrap_or_else(|e| panic!("{change} is refused: {e}"))
+    }
+
+    /// Applies a fleet and waits until it runs as it should.
+    pub async fn run_fleet(&self, fleet: &SocketFleet) -> SocketFleet {
+        self.apply(fleet).await;
+        self.until_running(&fleet.name_any()).await
+    }
+
+    /// Waits until a fleet's status speaks of its spec, and all that is wanted runs and nothing drains.
+    pub async fn until_running(&self, fleet: &str) -> SocketFleet {
+        let running = |f: &SocketFleet| {
+            let Some(status) = &f.status else { return false };
+            status.observed_generation == f.metadata.generation
+                && status.phase == Some(Phase::Running)
+                && (status.replicas, status.ready_replicas) == (f.spec.replicas, f.spec.replicas)
+                && status.draining_replicas == 0
+        };
+        self.fleets().until(fleet, "to run as its spec says", running).await
+    }
+
+    /// The server pods of a fleet that are not about to be deleted.
+    pub async fn servers(&self, fleet: &str) -> Vec<Pod> {
+        let pods = self
+            .pods()
+            .list(&ListParams::default().labels(&servers(fleet)))
+            .await
+            .expect("pods can be listed");
+        pods.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
     }
 
     /// Runs `kubectl` in the test's namespace.

@@ -2,20 +2,26 @@
 //! `@socket.io/redis-emitter`, form one fleet.
 
 mod action;
+mod classic;
 mod client;
 mod cluster;
 mod entry_id;
 mod envelope;
 mod message;
 pub(crate) mod msgpack;
+mod outgoing;
 mod requests;
 mod session;
+mod sharded;
 mod sockets;
 mod streams;
+mod subscriptions;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod vectors;
 
+pub use classic::Classic;
 pub use client::{RedisError, RedisObserver, Unobserved};
+pub use sharded::Sharded;
 pub use streams::{Streams, StreamsOptions};

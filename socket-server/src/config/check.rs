@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::options::{Application, Endpoints, Engine, Fleet, Logs, Redis as RedisOptions};
 use super::{
-    AdapterName, Admin, AppName, Config, ConfigError, Cookie, Cors, Log, LogFormat, Options, Recovery, Redis,
-    Secret, TransportName,
+    AdapterName, Admin, AppName, Config, ConfigError, Cookie, Cors, Log, LogFormat, Options, ParserName,
+    Recovery, Redis, Secret, TransportName, WhenFullName,
 };
 
 /// The longest time that Node's timers can take, and so its options.
@@ -30,12 +30,14 @@ pub(super) fn check(options: Options) -> Result<Config, ConfigError> {
         upgrade_timeout,
         max_http_buffer_size,
         transports,
+        allow_upgrades,
+        parser,
         cors_origin,
         cors_credentials,
         cookie_name,
         connection_state_recovery_max_disconnection_duration: recovery,
     } = engine;
-    let Fleet { instance_id, max_connections, shutdown_drain_seconds } = fleet;
+    let Fleet { instance_id, max_connections, when_full, max_queued_bytes, shutdown_drain_seconds } = fleet;
     let Application { app } = application;
 
     let mut wrong = Problems::default();
@@ -59,6 +61,9 @@ pub(super) fn check(options: Options) -> Result<Config, ConfigError> {
             u64::from(contract::DEFAULT_MAX_CONNECTIONS),
             1..=10_000_000,
         ) as u32,
+        when_full: when_full.unwrap_or(WhenFullName::Refuse),
+        max_queued_bytes: wrong.number("maxQueuedBytes", max_queued_bytes, 4 << 20, 65_536..=1 << 30)
+            as usize,
         shutdown_drain: Duration::from_secs(wrong.number(
             "shutdownDrainSeconds",
             shutdown_drain_seconds,
@@ -72,6 +77,8 @@ pub(super) fn check(options: Options) -> Result<Config, ConfigError> {
         max_http_buffer_size: wrong.number("maxHttpBufferSize", max_http_buffer_size, 1_000_000, 1..=1 << 30)
             as usize,
         transports: wrong.transports(transports),
+        allow_upgrades: allow_upgrades.unwrap_or(true),
+        parser: parser.unwrap_or(ParserName::Json),
         cors: wrong.cors(cors_origin, cors_credentials),
         cookie: wrong.cookie(cookie_name),
         connection_state_recovery: Recovery {

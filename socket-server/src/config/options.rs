@@ -76,6 +76,12 @@ pub struct Engine {
     /// Transports that clients may use [default: polling,websocket]
     #[arg(long, env = "TRANSPORTS", value_enum, value_delimiter = ',')]
     pub transports: Option<Vec<TransportName>>,
+    /// Whether polling clients may go over to WebSocket [default: true]
+    #[arg(long, env = "ALLOW_UPGRADES", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub allow_upgrades: Option<bool>,
+    /// Parser that the clients use [default: json]
+    #[arg(long, env = "PARSER", value_enum)]
+    pub parser: Option<ParserName>,
     /// Origins that browsers may connect from, `*` for all [default: none but the server's own]
     #[arg(long, env = "CORS_ORIGIN", value_delimiter = ',')]
     pub cors_origin: Option<Vec<String>>,
@@ -102,6 +108,13 @@ pub struct Fleet {
     /// Sockets that may be open at once [default: 10000]
     #[arg(long, env = "MAX_CONNECTIONS")]
     pub max_connections: Option<u32>,
+    /// How clients are refused when the server is full [default: refuse]
+    #[arg(long, env = "WHEN_FULL", value_enum)]
+    pub when_full: Option<WhenFullName>,
+    /// Bytes that may wait to be sent to one client; more, and it is disconnected, to come back and recover
+    /// [default: 4194304]
+    #[arg(long, env = "MAX_QUEUED_BYTES")]
+    pub max_queued_bytes: Option<u64>,
     /// Seconds that the drain started by SIGTERM may take: less than the pod's grace period [default: 25]
     #[arg(long, env = "SHUTDOWN_DRAIN_SECONDS")]
     pub shutdown_drain_seconds: Option<u64>,
@@ -160,6 +173,27 @@ pub enum TransportName {
     Polling,
     /// WebSocket.
     Websocket,
+}
+
+/// A parser of Socket.IO's packets.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParserName {
+    /// The default parser: JSON with binary attachments.
+    Json,
+    /// `socket.io-msgpack-parser`.
+    #[value(name = "msgpack")]
+    MsgPack,
+}
+
+/// How clients are refused when the server is full.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFullName {
+    /// HTTP 503 before the upgrade: proxies can try another server, clients come back by themselves.
+    Refuse,
+    /// `connect_error` `Server at capacity`: the browser's code can read it, and has to connect again itself.
+    ConnectError,
 }
 
 /// The npm adapter whose wire format is spoken, as in [`AdapterKind`](socketfleet_api::contract::AdapterKind).

@@ -133,6 +133,7 @@ fn help_tells_the_defaults_that_are_in_force() {
         ("--connect-timeout", config.connect_timeout.as_millis().to_string()),
         ("--upgrade-timeout", config.upgrade_timeout.as_millis().to_string()),
         ("--max-http-buffer-size", config.max_http_buffer_size.to_string()),
+        ("--max-queued-bytes", config.max_queued_bytes.to_string()),
         ("--log-level", config.log.level.clone()),
     ] {
         let told = help.split(&format!("{flag} ")).nth(1).and_then(|rest| rest.split("[default: ").nth(1));

@@ -11,24 +11,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fred::clients::{Client, SubscriberClient};
+use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{
-    ClientLike, EventInterface, KeysInterface, PubsubInterface, StreamsInterface, TransactionInterface,
-};
-use fred::types::config::{Config, Options, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
+use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface, StreamsInterface, TransactionInterface};
+use fred::types::config::{Config, Options, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig};
 use fred::types::streams::{XCapKind, XCapTrim};
-use fred::types::{Builder, ClusterHash, CustomCommand, Expiration, Value};
-use tokio::sync::mpsc;
+use fred::types::{Builder, ClusterHash, CustomCommand, Expiration, RespVersion, Value};
 
 use super::entry_id::EntryId;
+use super::subscriptions;
 
 /// Longest wait for the answer to a command that does not block.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a read waits for entries, as in Node's adapter.
 const READ_BLOCK: Duration = Duration::from_secs(5);
-/// Messages of subscriptions that may wait to be handled; beyond, the oldest are lost, and counted.
-const SUBSCRIPTION_BUFFER: usize = 65_536;
 
 /// Why a command failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -110,15 +106,6 @@ pub struct Entry {
     pub fields: Vec<(Bytes, Bytes)>,
 }
 
-/// A message of a subscription.
-#[derive(Debug)]
-pub struct Published {
-    /// The channel.
-    pub channel: String,
-    /// What was published.
-    pub payload: Bytes,
-}
-
 /// A connection for commands, and the recipe for more of them.
 #[derive(Clone)]
 pub struct Redis {
@@ -143,7 +130,7 @@ impl Redis {
         builder
             .set_policy(ReconnectPolicy::new_exponential(0, 50, 1_000, 2))
             .with_performance_config(|performance| {
-                performance.broadcast_channel_capacity = SUBSCRIPTION_BUFFER
+                performance.broadcast_channel_capacity = subscriptions::BUFFER
             })
             .with_connection_config(|connection| {
                 connection.connection_timeout = Duration::from_secs(5);
@@ -299,30 +286,53 @@ impl Redis {
         self.observed("DEL", client.del::<Value, _>(key)).await.map(drop)
     }
 
-    /// Publishes to a channel; on a cluster `sharded` keeps it to the channel's shard.
-    pub async fn publish(&self, channel: &str, payload: Vec<u8>, sharded: bool) -> Result<(), RedisError> {
-        let client = self.once();
-        let payload = Bytes::from(payload);
-        match sharded {
-            true => {
-                self.observed("SPUBLISH", client.spublish::<Value, _, _>(channel, payload)).await.map(drop)
-            }
-            false => {
-                self.observed("PUBLISH", client.publish::<Value, _, _>(channel, payload)).await.map(drop)
-            }
+    /// Publishes messages in one round trip, in order; on a cluster `sharded` keeps each to its channel's shard.
+    pub async fn publish(&self, messages: Vec<(String, Bytes)>, sharded: bool) -> Result<(), RedisError> {
+        let options = self.once().options().clone();
+        let pipeline = self.commands.pipeline().with_options(&options);
+        for (channel, payload) in messages {
+            // In a pipeline this only queues; the result is the queue's.
+            let _: Result<Value, Error> = match sharded {
+                true => pipeline.spublish(channel, payload).await,
+                false => pipeline.publish(channel, payload).await,
+            };
         }
+        let name = if sharded { "SPUBLISH" } else { "PUBLISH" };
+        self.observed(name, pipeline.all::<Value>()).await.map(drop)
     }
 
-    /// How many connections subscribe to a channel.
+    /// Whether there is a connection at this moment.
+    pub fn is_connected(&self) -> bool {
+        self.commands.is_connected()
+    }
+
+    /// How many connections subscribe to a channel; of a cluster, on all of its nodes.
     pub async fn subscribers(&self, channel: &str, sharded: bool) -> Result<usize, RedisError> {
-        let client = self.once();
+        let nodes = match self.commands.is_clustered() && !sharded {
+            true => self.commands.active_connections().into_iter().map(Some).collect(),
+            false => vec![None],
+        };
+        let mut sum = 0;
+        for node in nodes {
+            sum += self.subscribers_at(node, channel, sharded).await?;
+        }
+        Ok(sum)
+    }
+
+    async fn subscribers_at(
+        &self,
+        node: Option<Server>,
+        channel: &str,
+        sharded: bool,
+    ) -> Result<usize, RedisError> {
+        let client =
+            self.commands.with_options(&Options { cluster_node: node, ..self.once().options().clone() });
         let kind = if sharded { "SHARDNUMSUB" } else { "NUMSUB" };
         let hash = ClusterHash::Custom(fred::util::redis_keyslot(channel.as_bytes()));
         let command = CustomCommand::new_static("PUBSUB", hash, false);
         let answer = self.observed("PUBSUB", client.custom::<Value, _>(command, vec![kind, channel])).await?;
         let count = match answer {
             Value::Array(items) => items.into_iter().nth(1).and_then(|count| count.as_u64()),
-            Value::Map(map) => map.inner().into_values().next().and_then(|count| count.as_u64()),
             _ => None,
         };
         count.and_then(|count| usize::try_from(count).ok()).ok_or(RedisError::Answer("PUBSUB"))
@@ -333,34 +343,15 @@ impl Redis {
         Ok(Reader { client: self.another()?, stream: stream.to_owned() })
     }
 
-    /// A connection for subscriptions, which come back by themselves, and the messages that arrive on it.
-    pub fn subscriber(&self) -> Result<(Subscriber, mpsc::Receiver<Published>), RedisError> {
-        let client = self.builder.build_subscriber_client()?;
-        let (sender, messages) = mpsc::channel(SUBSCRIPTION_BUFFER);
-        let (mut incoming, observer) = (client.message_rx(), self.observer.clone());
-        tokio::spawn(async move {
-            loop {
-                let message = match incoming.recv().await {
-                    Ok(message) => message,
-                    Err(tokio::sync::broadcast::error::RecvError::Lagged(lost)) => {
-                        tracing::error!(
-                            lost,
-                            "messages of subscriptions were lost: they came faster than they are handled"
-                        );
-                        observer.error("lagged");
-                        continue;
-                    }
-                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
-                };
-                let Some(payload) = message.value.into_bytes() else { continue };
-                if sender.send(Published { channel: message.channel.to_string(), payload }).await.is_err() {
-                    return;
-                }
-            }
-        });
+    /// A connection in RESP3, for subscriptions beside commands.
+    pub(super) fn for_subscriptions(&self) -> Result<Client, RedisError> {
+        let mut builder = Builder::clone(&self.builder);
+        if let Some(config) = builder.get_config().cloned() {
+            builder.set_config(Config { version: RespVersion::RESP3, ..config });
+        }
+        let client = builder.build()?;
         client.connect();
-        drop(client.manage_subscriptions());
-        Ok((Subscriber { client }, messages))
+        Ok(client)
     }
 }
 
@@ -391,40 +382,6 @@ impl Reader {
                 found.ok_or(RedisError::Answer("XREAD"))
             }
             _ => Err(RedisError::Answer("XREAD")),
-        }
-    }
-}
-
-/// A connection that subscribes.
-#[derive(Clone)]
-pub struct Subscriber {
-    client: SubscriberClient,
-}
-
-impl Subscriber {
-    /// Subscribes; in effect when this returns.
-    pub async fn subscribe(&self, channels: Vec<String>, sharded: bool) -> Result<(), RedisError> {
-        match sharded {
-            false => Ok(self.client.subscribe(channels).await?),
-            true => {
-                for channel in channels {
-                    self.client.ssubscribe(channel).await?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Ends subscriptions.
-    pub async fn unsubscribe(&self, channels: Vec<String>, sharded: bool) -> Result<(), RedisError> {
-        match sharded {
-            false => Ok(self.client.unsubscribe(channels).await?),
-            true => {
-                for channel in channels {
-                    self.client.sunsubscribe(channel).await?;
-                }
-                Ok(())
-            }
         }
     }
 }

@@ -18,6 +18,7 @@ pub trait Sockets: Send + Sync + 'static {
     fn del_sockets(&self, options: &BroadcastOptions, rooms: &[Room]);
     fn disconnect_sockets(&self, options: &BroadcastOptions, close: bool);
     fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketInfo>;
+    fn rooms(&self) -> Vec<Room>;
     fn server_side_emit(&self, data: Payload, ack: Option<ServerSideAck>);
 }
 
@@ -42,6 +43,9 @@ impl Sockets for Local {
     }
     fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketInfo> {
         self.sockets(options)
+    }
+    fn rooms(&self) -> Vec<Room> {
+        self.rooms()
     }
     fn server_side_emit(&self, data: Payload, ack: Option<ServerSideAck>) {
         self.server_side_emit(data, ack);

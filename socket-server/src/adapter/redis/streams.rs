@@ -32,13 +32,15 @@ use self::offset::{Offset, Origin};
 use self::outbox::Outbox;
 use self::sessions::Sessions;
 use super::action::Action;
-use super::client::{Published, Redis, RedisError, RedisObserver, Subscriber};
+use super::client::{Redis, RedisError, RedisObserver};
 use super::cluster::{Cluster, Wire};
 use super::entry_id::EntryId;
 use super::envelope;
 use super::message::Message;
+use super::outgoing::Outgoing;
 use super::requests::random_id;
 use super::sockets::Sockets;
+use super::subscriptions::{Published, Subscriptions};
 use crate::adapter::{
     AckSink, Adapter, AdapterError, AdapterFactory, BoxFuture, BroadcastOptions, Done, RestoredSession, Room,
     SaveSessions, Session, SocketInfo,
@@ -91,12 +93,14 @@ impl Streams {
         observer: Arc<dyn RedisObserver>,
     ) -> Result<Self, RedisError> {
         let redis = Redis::connect(url, observer)?;
-        let (subscriber, messages) = redis.subscriber()?;
+        let (subscriptions, messages) = Subscriptions::start(&redis, options.sharded_pubsub)?;
+        let outgoing = Outgoing::start(&redis, options.sharded_pubsub);
         let reader = redis.reader(&options.stream)?;
         let hub = Arc::new(Hub {
             uid: random_id().into(),
             redis,
-            subscriber,
+            subscriptions,
+            outgoing,
             namespaces: RwLock::default(),
             outbox: Mutex::default(),
             published: Notify::new(),
@@ -130,7 +134,8 @@ impl Streams {
 struct Hub {
     uid: ByteString,
     redis: Redis,
-    subscriber: Subscriber,
+    subscriptions: Subscriptions,
+    outgoing: Outgoing,
     options: StreamsOptions,
     namespaces: RwLock<HashMap<ByteString, Namespace>>,
     outbox: Mutex<Outbox<Publication>>,
@@ -267,10 +272,7 @@ impl Hub {
 
     fn send(&self, channel: String, nsp: &str, message: &Message<'_>, attachments: &[Bytes]) {
         match envelope::ephemeral(&self.uid, nsp, message, attachments) {
-            Ok(payload) => {
-                let (redis, sharded) = (self.redis.clone(), self.options.sharded_pubsub);
-                tokio::spawn(async move { redis.publish(&channel, payload, sharded).await });
-            }
+            Ok(payload) => self.outgoing.send(channel, payload),
             Err(error) => {
                 self.redis.observer().error("encode");
                 tracing::warn!(%error, "a message to the other servers cannot be written");
@@ -311,13 +313,8 @@ impl StreamsAdapter {
         let cluster = Arc::new(Cluster::new(local.clone(), hub.clone()));
         let namespace = Namespace { local, cluster };
         hub.namespaces.write().insert(nsp.clone(), namespace.clone());
-        let (subscriber, sharded) = (hub.subscriber.clone(), hub.options.sharded_pubsub);
-        let channels = vec![hub.public_channel(&nsp), hub.private_channel(&nsp, &hub.uid)];
-        tokio::spawn(async move {
-            if let Err(error) = subscriber.subscribe(channels, sharded).await {
-                tracing::error!(%error, "no subscription: requests of other servers stay unanswered");
-            }
-        });
+        hub.subscriptions.subscribe(hub.public_channel(&nsp));
+        hub.subscriptions.subscribe(hub.private_channel(&nsp, &hub.uid));
         Self { hub, nsp, namespace }
     }
 }
@@ -415,9 +412,7 @@ impl Adapter for StreamsAdapter {
 
     fn close(&self) {
         self.hub.namespaces.write().remove(&self.nsp);
-        let (subscriber, sharded) = (self.hub.subscriber.clone(), self.hub.options.sharded_pubsub);
-        let channels =
-            vec![self.hub.public_channel(&self.nsp), self.hub.private_channel(&self.nsp, &self.hub.uid)];
-        tokio::spawn(async move { subscriber.unsubscribe(channels, sharded).await });
+        self.hub.subscriptions.unsubscribe(self.hub.public_channel(&self.nsp));
+        self.hub.subscriptions.unsubscribe(self.hub.private_channel(&self.nsp, &self.hub.uid));
     }
 }

@@ -11,8 +11,8 @@ use bytestring::ByteString;
 use parking_lot::Mutex;
 
 use super::sockets::Sockets;
-use crate::adapter::{AckSink, BroadcastOptions, Room, ServerSideAck, SocketInfo};
-use crate::packet::Payload;
+use crate::adapter::{AckSink, Adapter, BroadcastOptions, Room, ServerSideAck, SocketInfo};
+use crate::packet::{Binary, Payload};
 
 /// A `redis-server` on a port of its own; ends with the test.
 pub struct RedisServer {
@@ -188,6 +188,10 @@ impl Sockets for FakeSockets {
         found
     }
 
+    fn rooms(&self) -> Vec<Room> {
+        self.sockets.lock().values().flat_map(|socket| socket.rooms.clone()).collect()
+    }
+
     /// Answers with what it was sent.
     fn server_side_emit(&self, data: Payload, ack: Option<ServerSideAck>) {
         self.server_side.lock().push(data.clone());
@@ -195,5 +199,116 @@ impl Sockets for FakeSockets {
             let value: serde_json::Value = data.get(1).unwrap_or_default();
             ack(Payload::ack((value,)).unwrap());
         }
+    }
+}
+
+/// A server of a test: an adapter and the sockets behind it.
+pub struct Server<A: ?Sized> {
+    pub sockets: Arc<FakeSockets>,
+    pub adapter: Arc<A>,
+}
+
+impl<A: Adapter + ?Sized> Server<A> {
+    /// A socket comes; what is published from now on reaches it.
+    pub async fn connect(&self, id: &str, rooms: &[&str]) {
+        self.sockets.connect(id, rooms);
+        for room in rooms.iter().chain([&id]) {
+            self.adapter.room_created(&ByteString::from(*room)).wait().await;
+        }
+    }
+}
+
+/// An event with a number.
+pub fn event(n: u64) -> Payload {
+    Payload::event("n", (n,)).unwrap()
+}
+
+/// The numbers of the events that a socket got.
+pub fn numbers(received: &[Payload]) -> Vec<u64> {
+    received.iter().map(|data| data.get(1).unwrap()).collect()
+}
+
+/// What every adapter has to do between two servers that have found each other.
+pub async fn two_servers_act_as_one<A: Adapter, B: Adapter>(a: &Server<A>, b: &Server<B>) {
+    a.connect("x", &[]).await;
+    b.connect("y", &["r"]).await;
+    for _ in 0..1_000 {
+        if a.adapter.server_count().await.is_ok_and(|n| n == 2)
+            && b.adapter.server_count().await.is_ok_and(|n| n == 2)
+        {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(a.adapter.server_count().await.unwrap(), 2);
+
+    a.adapter.broadcast(event(1), BroadcastOptions::default());
+    a.adapter.broadcast(event(2), BroadcastOptions::room("r"));
+    a.adapter.broadcast(event(3), BroadcastOptions::room("elsewhere"));
+    a.adapter.broadcast(
+        event(4),
+        BroadcastOptions { rooms: ["r".into(), "s".into()].into_iter().collect(), ..Default::default() },
+    );
+    a.adapter.broadcast(
+        event(5),
+        BroadcastOptions { except: ["r".into()].into_iter().collect(), ..Default::default() },
+    );
+    a.adapter.broadcast(event(6), BroadcastOptions::room("y"));
+    eventually("the other server's socket has its four", || {
+        numbers(&b.sockets.received("y")) == [1, 2, 4, 6]
+    })
+    .await;
+    eventually("its own has its two", || numbers(&a.sockets.received("x")) == [1, 5]).await;
+
+    let buffers =
+        Payload::event("b", (Binary::from(vec![0u8, 255]), serde_json::json!({"deep": 1}))).unwrap();
+    a.adapter.broadcast(buffers, BroadcastOptions::room("r"));
+    eventually("a buffer", || {
+        let received = b.sockets.received("y");
+        received.last().is_some_and(|data| data.get::<Binary>(1).is_ok_and(|b| b.0 == [0, 255][..]))
+    })
+    .await;
+
+    a.adapter.add_sockets(BroadcastOptions::room("r"), vec!["s".into()]);
+    eventually("joined", || b.sockets.sockets.lock()["y"].rooms.contains(&"s".into())).await;
+    a.adapter.del_sockets(BroadcastOptions::room("s"), vec!["r".into()]);
+    eventually("left", || !b.sockets.sockets.lock()["y"].rooms.contains(&"r".into())).await;
+
+    let found = a.adapter.fetch_sockets(BroadcastOptions::default()).await.unwrap();
+    let ids: Vec<_> = found.iter().map(|s| (&*s.id, s.data["name"].clone(), s.rooms.len())).collect();
+    assert_eq!(ids, [("x", "x".into(), 1), ("y", "y".into(), 2)]);
+
+    a.adapter.server_side_emit(Payload::event("news", (1,)).unwrap());
+    eventually("news", || b.sockets.server_side.lock().len() == 1).await;
+    let question = Payload::event("question", ("why",)).unwrap();
+    let answers = a.adapter.server_side_emit_with_ack(question, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(answers, [Payload::ack(("why",)).unwrap()]);
+    assert!(a.sockets.server_side.lock().is_empty());
+
+    let sink = Arc::new(Sink::default());
+    a.adapter.broadcast_with_ack(event(7), BroadcastOptions::default(), sink.clone());
+    eventually("two answers of clients", || sink.acks.lock().len() == 2).await;
+    eventually("two counts", || sink.counts.lock().len() == 2).await;
+    assert_eq!(*sink.counts.lock(), [1, 1]);
+    assert_eq!(*sink.acks.lock(), [serde_json::json!(["x", 7]), serde_json::json!(["y", 7])]);
+
+    a.adapter.disconnect_sockets(BroadcastOptions::room("s"), true);
+    eventually("disconnected", || b.sockets.sockets.lock()["y"].disconnected).await;
+    assert!(!a.sockets.sockets.lock()["x"].disconnected);
+}
+
+/// Remembers the answers to a broadcast.
+#[derive(Default)]
+pub struct Sink {
+    pub counts: Mutex<Vec<usize>>,
+    pub acks: Mutex<Vec<serde_json::Value>>,
+}
+
+impl AckSink for Sink {
+    fn clients(&self, count: usize) {
+        self.counts.lock().push(count);
+    }
+    fn ack(&self, data: Payload) {
+        self.acks.lock().push(data.get(0).unwrap());
     }
 }

@@ -11,7 +11,6 @@ use super::offset::Origin;
 use super::outbox::Item;
 use super::publisher::SEQ;
 use super::{Hub, Namespace, Publication, READING};
-use crate::adapter::BroadcastOptions;
 use crate::adapter::redis::action::Action;
 use crate::adapter::redis::client::{Entry, Reader, RedisError};
 use crate::adapter::redis::entry_id::EntryId;

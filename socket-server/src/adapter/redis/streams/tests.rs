@@ -1,22 +1,20 @@
 //! Servers that share a stream on a real Redis.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Streams, StreamsAdapter, StreamsOptions};
 use crate::adapter::redis::client::Unobserved;
-use crate::adapter::redis::testing::{FakeSocket, FakeSockets, RedisServer, eventually};
-use crate::adapter::{AckSink, Adapter, BroadcastOptions, Session};
+use crate::adapter::redis::testing::{
+    self, FakeSocket, FakeSockets, RedisServer, event, eventually, numbers,
+};
+use crate::adapter::{Adapter, BroadcastOptions, Session};
 use crate::packet::Payload;
 
-struct Server {
-    sockets: Arc<FakeSockets>,
-    adapter: Arc<StreamsAdapter>,
-    streams: Streams,
-}
+type Server = testing::Server<StreamsAdapter>;
 
 async fn server(redis: &RedisServer) -> Server {
     server_with(redis, StreamsOptions::default()).await
@@ -27,16 +25,7 @@ async fn server_with(redis: &RedisServer, options: StreamsOptions) -> Server {
     streams.ready().await;
     let sockets = FakeSockets::new("/");
     let adapter = Arc::new(StreamsAdapter::new(streams.0.clone(), sockets.clone()));
-    Server { sockets, adapter, streams }
-}
-
-fn event(n: u64) -> Payload {
-    Payload::event("n", (n,)).unwrap()
-}
-
-/// The numbers of the events that a socket got.
-fn numbers(received: &[Payload]) -> Vec<u64> {
-    received.iter().map(|data| data.get(1).unwrap()).collect()
+    Server { sockets, adapter }
 }
 
 fn last_offset(received: &[Payload]) -> Option<String> {
@@ -71,52 +60,9 @@ async fn a_broadcast_is_done_when_own_sockets_have_it() {
 }
 
 #[tokio::test]
-async fn actions_and_requests_reach_the_other_server() {
+async fn two_servers_act_as_one() {
     let redis = RedisServer::start();
-    let (a, b) = (server(&redis).await, server(&redis).await);
-    a.sockets.connect("x", &[]);
-    b.sockets.connect("y", &["r"]);
-    let count = async || a.adapter.server_count().await.unwrap();
-    for _ in 0..500 {
-        if count().await == 2 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!(count().await, 2);
-
-    a.adapter.add_sockets(BroadcastOptions::room("r"), vec!["s".into()]);
-    eventually("joined", || b.sockets.sockets.lock()["y"].rooms.contains(&"s".into())).await;
-
-    let found = a.adapter.fetch_sockets(BroadcastOptions::default()).await.unwrap();
-    let ids: Vec<_> = found.iter().map(|s| (&*s.id, s.data["name"].clone(), s.rooms.len())).collect();
-    assert_eq!(ids, [("x", json!("x"), 1), ("y", json!("y"), 3)]);
-
-    let question = Payload::event("question", ("why",)).unwrap();
-    let answers = a.adapter.server_side_emit_with_ack(question, Duration::from_secs(5)).await.unwrap();
-    assert_eq!(answers, [Payload::ack(("why",)).unwrap()]);
-    assert!(a.sockets.server_side.lock().is_empty());
-
-    #[derive(Default)]
-    struct Sink(AtomicU64, AtomicU64, parking_lot::Mutex<Vec<Value>>);
-    impl AckSink for Sink {
-        fn clients(&self, count: usize) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            self.1.fetch_add(count as u64, Ordering::Relaxed);
-        }
-        fn ack(&self, data: Payload) {
-            self.2.lock().push(data.get(0).unwrap());
-        }
-    }
-    let sink = Arc::new(Sink::default());
-    a.adapter.broadcast_with_ack(event(7), BroadcastOptions::default(), sink.clone());
-    eventually("two answers", || sink.2.lock().len() == 2).await;
-    assert_eq!((sink.0.load(Ordering::Relaxed), sink.1.load(Ordering::Relaxed)), (2, 2));
-    assert_eq!(*sink.2.lock(), [json!(["x", 7]), json!(["y", 7])]);
-
-    a.adapter.disconnect_sockets(BroadcastOptions::room("s"), true);
-    eventually("disconnected", || b.sockets.sockets.lock()["y"].disconnected).await;
-    assert!(!a.sockets.sockets.lock()["x"].disconnected);
+    testing::two_servers_act_as_one(&server(&redis).await, &server(&redis).await).await;
 }
 
 fn session(server: &Server, id: &str, rooms: &[&str]) -> Session {
@@ -333,7 +279,6 @@ async fn a_redis_that_comes_back_empty_is_used_again() {
     assert_eq!(numbers(&a.sockets.received("x")), [0, 1]);
 
     // Who connects from now on can be recovered again.
-    eventually("a place to stand", || a.streams.0.position.borrow().is_some()).await;
     a.adapter.broadcast(event(2), BroadcastOptions::default()).wait().await;
     a.adapter.persist_session(session(&a, "z", &[])).wait().await;
     a.adapter.broadcast(event(3), BroadcastOptions::default()).wait().await;

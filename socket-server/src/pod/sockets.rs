@@ -1,0 +1,119 @@
+//! The server's connections, as the drain and the shedding of load need them.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use socketfleet_api::contract::{MAINTENANCE_EVENT, Maintenance};
+
+use crate::drain::Sockets;
+use crate::process::memory::Shedding;
+use crate::server::{Connection, Server};
+
+/// When a client that was refused is told to try again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// For what waits for a client to reach it before its transport is closed.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// The connections of a server.
+pub struct ServerSockets {
+    server: Server,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    draining: bool,
+    shedding: Shedding,
+    /// Who is to leave next; filled again when it has run out.
+    queue: VecDeque<Connection>,
+    /// Told to leave and still open.
+    leaving: HashSet<u64>,
+}
+
+impl ServerSockets {
+    /// Those of `server`, which serves.
+    pub fn new(server: Server) -> Arc<Self> {
+        Arc::new(Self { server, state: Mutex::default() })
+    }
+
+    /// What is given up for want of memory.
+    pub fn shedding(&self) -> Shedding {
+        self.state.lock().shedding
+    }
+
+    /// Gives up as much as `shedding` says.
+    pub fn shed(&self, shedding: Shedding) {
+        let mut state = self.state.lock();
+        state.shedding = shedding;
+        self.admit(&state);
+    }
+
+    /// A drain and a want of memory both refuse new ones: only without either they are accepted.
+    fn admit(&self, state: &State) {
+        let refuse = state.draining || state.shedding >= Shedding::RefuseNew;
+        self.server.refuse_new(refuse.then_some(RETRY_AFTER));
+    }
+
+    /// The next that has not been told; `None` when all have.
+    fn next(&self, state: &mut State, refilled: &mut bool) -> Option<Connection> {
+        loop {
+            match state.queue.pop_front() {
+                Some(next) if next.is_open() && !state.leaving.contains(&next.id()) => return Some(next),
+                Some(_) => {}
+                None if *refilled => return None,
+                None => {
+                    state.queue = self.server.connections().into();
+                    *refilled = true;
+                }
+            }
+        }
+    }
+
+    async fn see_off(self: Arc<Self>, connection: Connection, come_back: Duration) {
+        let told = Maintenance::draining(come_back.as_millis() as u64);
+        match connection.close_for_drain(MAINTENANCE_EVENT, (told,), LINGER) {
+            Ok(moved) => {
+                moved.await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a client could not be told");
+                connection.cut();
+            }
+        }
+        self.state.lock().leaving.remove(&connection.id());
+    }
+}
+
+impl Sockets for Arc<ServerSockets> {
+    fn open(&self) -> u64 {
+        self.server.open_connections() as u64
+    }
+
+    fn untold(&self) -> u64 {
+        self.open().saturating_sub(self.state.lock().leaving.len() as u64)
+    }
+
+    fn set_accepting(&self, accepting: bool) {
+        let mut state = self.state.lock();
+        state.draining = !accepting;
+        state.queue.clear();
+        self.admit(&state);
+    }
+
+    fn move_away(&self, most: u64, spread: Duration) -> u64 {
+        let mut refilled = false;
+        let mut told = 0;
+        while told < most {
+            let mut state = self.state.lock();
+            let Some(connection) = self.next(&mut state, &mut refilled) else { break };
+            state.leaving.insert(connection.id());
+            drop(state);
+            let come_back = spread.mul_f64(told as f64 / most as f64);
+            tokio::spawn(self.clone().see_off(connection, come_back));
+            told += 1;
+        }
+        told
+    }
+}

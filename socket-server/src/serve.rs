@@ -1,0 +1,109 @@
+//! Wires the parts together, serves, and ends in order.
+
+mod adapter;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context;
+use socket_server::admin::auth::Access;
+use socket_server::admin::{self, Routes};
+use socket_server::app;
+use socket_server::config::{AppName, Config};
+use socket_server::drain::Signals;
+use socket_server::metrics::{self, Timings};
+use socket_server::pod::{self, Parts, Pod};
+use socket_server::process::memory::MemoryProbe;
+use socket_server::process::open_files;
+use socket_server::server::Server;
+use tokio::net::TcpListener;
+
+use adapter::Sharing;
+
+/// Serves until a signal ends the process and its sockets have left.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("signals cannot be handled")?;
+    let limit = open_files::raise_limit();
+    if let Some(shortage) = open_files::shortage(limit, config.max_connections) {
+        tracing::warn!("{shortage}");
+    }
+
+    let sockets = listen("port", config.host, config.port).await?;
+    let admin = listen("adminPort", config.admin.host, config.admin.port).await?;
+    let (socket_address, admin_address) = (sockets.local_addr()?, admin.local_addr()?);
+
+    let pod = build(&config, adapter::share(&config).await?);
+    let routes = Routes {
+        metrics: metrics::registry(pod.clone()),
+        pod: pod.clone(),
+        access: config.admin.token_file.clone().map_or(Access::Loopback, Access::Token),
+    };
+    let server = pod.server().clone();
+    let (watched, drained) = (pod.clone(), pod.clone());
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(async move { pod::watch(&watched).await });
+    serving.spawn(async move { drained.drainer().run().await });
+    serving.spawn(admin::serve(admin, routes));
+    serving.spawn(async move { server.serve(sockets).await });
+    tracing::info!(
+        port = socket_address.port(),
+        admin_port = admin_address.port(),
+        path = config.path,
+        max_connections = config.max_connections,
+        "serving"
+    );
+
+    let signal = signals.next().await;
+    tracing::info!(signal, open = pod.open_sockets(), "told to end");
+    pod.drainer().shut_down(config.shutdown_drain);
+    tokio::select! {
+        () = pod.drainer().drained() => tracing::info!("ended"),
+        signal = signals.next() => {
+            tracing::warn!(signal, open = pod.open_sockets(), "told to end twice: ending at once");
+        }
+    }
+    Ok(())
+}
+
+fn build(config: &Config, sharing: Sharing) -> Arc<Pod> {
+    let timings = Arc::new(Timings::default());
+    let Sharing { factory, redis } = sharing;
+    let pod: Arc<OnceLock<Arc<Pod>>> = Arc::default();
+    let health = pod.clone();
+    let server = Server::builder(config.server_options())
+        .adapter(factory)
+        .observer(timings.clone())
+        .fallback(Arc::new(move |request| admin::socket_port(health.get().cloned(), request)))
+        .build();
+    match config.app {
+        AppName::Rooms => app::rooms(server.io()),
+        AppName::Echo => app::echo(server.io()),
+    }
+    pod.get_or_init(|| {
+        Pod::new(Parts {
+            instance: config.instance_id.clone(),
+            capacity: config.max_connections,
+            server,
+            timings,
+            redis,
+            probe: MemoryProbe::new(),
+        })
+    })
+    .clone()
+}
+
+/// Listens on the given address, or on all of IPv6 and IPv4, or on all of IPv4 where there is no IPv6.
+async fn listen(key: &str, host: Option<IpAddr>, port: u16) -> anyhow::Result<TcpListener> {
+    let bound = match host {
+        Some(host) => TcpListener::bind(SocketAddr::new(host, port)).await,
+        None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
+            }
+            bound => bound,
+        },
+    };
+    bound.with_context(|| {
+        format!("{key} {port} cannot be listened on: give another number, or end who has it")
+    })
+}

@@ -1,0 +1,62 @@
+//! How this server shares rooms, by its configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use socket_server::adapter::redis::{Streams, StreamsOptions};
+use socket_server::adapter::{Adapter, AdapterFactory, MemoryAdapter, MemoryOptions};
+use socket_server::config::{AdapterName, Config, Redis};
+use socket_server::metrics::RedisMetrics;
+
+/// How long the first sockets wait for Redis; without it they are served alone, and health says so.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// An adapter, and what is seen of Redis where it needs one.
+pub struct Sharing {
+    pub factory: AdapterFactory,
+    pub redis: Option<Arc<RedisMetrics>>,
+}
+
+/// Sets the adapter up, and waits a moment for Redis.
+pub async fn share(config: &Config) -> anyhow::Result<Sharing> {
+    let recovery = config.connection_state_recovery.max_disconnection_duration;
+    let Some(redis) = &config.redis else { return Ok(alone(recovery)) };
+    let metrics = Arc::new(RedisMetrics::default());
+    let factory = match redis.adapter {
+        AdapterName::Streams => {
+            let options = streams(redis, recovery);
+            let streams =
+                Streams::start(redis.url.reveal(), options, metrics.clone()).context("redis.url")?;
+            if tokio::time::timeout(PATIENCE, streams.ready()).await.is_err() {
+                tracing::warn!("Redis does not answer: serving without it until it does");
+            }
+            streams.factory()
+        }
+        AdapterName::PubSub | AdapterName::ShardedPubSub => {
+            anyhow::bail!("redis.adapter: only `streams` is served yet")
+        }
+    };
+    Ok(Sharing { factory, redis: Some(metrics) })
+}
+
+fn alone(recovery: Duration) -> Sharing {
+    let options = MemoryOptions { max_disconnection_duration: recovery, ..MemoryOptions::default() };
+    let factory = move |local| Arc::new(MemoryAdapter::new(local, options.clone())) as Arc<dyn Adapter>;
+    Sharing { factory: Arc::new(factory), redis: None }
+}
+
+fn streams(redis: &Redis, recovery: Duration) -> StreamsOptions {
+    let defaults = StreamsOptions::default();
+    let recovery = (!recovery.is_zero()).then_some(recovery);
+    match &redis.prefix {
+        None => StreamsOptions { recovery, ..defaults },
+        Some(prefix) => StreamsOptions {
+            stream: format!("{prefix}-stream"),
+            channel_prefix: prefix.clone(),
+            session_prefix: format!("{prefix}:session:"),
+            recovery,
+            ..defaults
+        },
+    }
+}

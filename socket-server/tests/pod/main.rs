@@ -1,0 +1,7 @@
+//! The program as a pod: its options, admin port, drain and signals, on the real process.
+#![allow(clippy::unwrap_used)] // whatever fails here fails the test
+
+mod admin;
+mod http;
+mod options;
+mod process;

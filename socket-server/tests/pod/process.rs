@@ -1,0 +1,84 @@
+//! A running `socket-server`.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::http::{Answer, call};
+
+/// How long anything may take before the test gives up: never measured, only a way not to hang.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program, without the options of the environment that the tests run in.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_socket-server"));
+    command.env_clear();
+    command
+}
+
+/// A server that is ended with the test.
+pub struct Process {
+    child: Child,
+    log: Receiver<Value>,
+    pub port: u16,
+    pub admin_port: u16,
+}
+
+impl Process {
+    /// Starts it on free ports and waits until it serves.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut child = program()
+            .args(["--port", "0", "--admin-port", "0", "--log-format", "json"])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (send, log) = channel();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if send.send(event).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut process = Self { child, log, port: 0, admin_port: 0 };
+        let serving = process.logged("serving");
+        process.port = serving["port"].as_u64().unwrap() as u16;
+        process.admin_port = serving["admin_port"].as_u64().unwrap() as u16;
+        process
+    }
+
+    /// Waits for a line of the log with this message.
+    pub fn logged(&self, message: &str) -> Value {
+        let mut seen = Vec::new();
+        loop {
+            match self.log.recv_timeout(PATIENCE) {
+                Ok(line) if line["message"] == message => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("`{message}` was not logged ({error}): {seen:#?}"),
+            }
+        }
+    }
+
+    /// Calls the admin port.
+    pub fn admin(&self, method: &str, path: &str) -> Answer {
+        call(self.admin_port, method, path, &[], "")
+    }
+
+    /// Asks for a drain with a JSON body.
+    pub fn drain(&self, body: &Value) -> Answer {
+        call(self.admin_port, "POST", "/drain", &[], &body.to_string())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,45 @@
+//! The operator ends in the middle of a drain: another one goes on where it stopped.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, ListParams};
+use serde_json::json;
+use socketfleet_api::contract::labels;
+use socketfleet_tests::{ClientOptions, History, Until, Weight, scenario, servers, small_fleet};
+
+#[tokio::test]
+async fn a_drain_survives_the_operator_and_keeps_its_deadline() {
+    scenario("e2e_operator_restart", Weight::Alone, async |s| {
+        s.run_fleet(&small_fleet(
+            "chat",
+            "{replicas: 2, drain: {deadlineSeconds: 120, reconnectsPerSecond: 5}}",
+        ))
+        .await;
+        let clients = s.clients("chat", &ClientOptions::default()).await;
+        clients.until_joined(100).await;
+        let history = History::of(s.pods(), &servers("chat"));
+
+        s.patch_fleet("chat", json!({ "spec": { "replicas": 1 } })).await;
+        clients.until("the first client moved", |c| c.reconnects > 0).await;
+        let drains = |pods: &[Pod]| pods.iter().any(|p| p.annotations().contains_key(labels::DRAIN_DEADLINE));
+        let pods = s.pods().until_all(&servers("chat"), "a drain's marks", drains).await;
+        let victim = pods.iter().find(|p| p.annotations().contains_key(labels::DRAIN_DEADLINE)).unwrap();
+
+        let operators: Api<Pod> = Api::namespaced(s.client.clone(), "socketfleet-system");
+        let killed = DeleteParams::default().grace_period(0);
+        let killed = operators.delete_collection(&killed, &ListParams::default().labels(OPERATOR)).await;
+        assert!(killed.unwrap().left().is_some_and(|pods| !pods.items.is_empty()), "no operator was running");
+
+        s.pods().until_gone(&victim.name_any()).await;
+        s.until_running("chat").await;
+        clients.until_joined(100).await;
+        clients.settle().await.assert_no_loss();
+        let gone = history.deleted();
+        assert_eq!(gone.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), [victim.name_any()]);
+        let deadline = |pod: &Pod| pod.annotations().get(labels::DRAIN_DEADLINE).cloned();
+        assert_eq!(deadline(&gone[0]), deadline(victim), "the deadline never moves");
+    })
+    .await;
+}
+
+const OPERATOR: &str = "app.kubernetes.io/name=socketfleet-operator";

@@ -1,0 +1,85 @@
+//! A changed server: a new revision takes over, each client moves once.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
+use serde_json::json;
+use socketfleet_api::fleet::{SocketFleetStatus, condition};
+use socketfleet_tests::{
+    ClientOptions, Until, Weight, condition_is, is_ready, scenario, servers, small_fleet,
+};
+
+#[tokio::test]
+async fn every_client_moves_once() {
+    scenario("e2e_rollout", Weight::Heavy, async |s| {
+        let old = s.run_fleet(&small_fleet("chat", "replicas: 3")).await;
+        let old = revision(&old.status);
+        let clients = s.clients("chat", &ClientOptions { sockets: 150, ..Default::default() }).await;
+        clients.until_joined(150).await;
+
+        clients.mark().await;
+        s.patch_fleet(
+            "chat",
+            json!({ "spec": { "server": { "env": [{ "name": "RELEASE", "value": "2" }] } } }),
+        )
+        .await;
+        let pods = s
+            .pods()
+            .until_all(&servers("chat"), "pods of the new revision only", |pods| {
+                pods.len() == 3
+                    && pods.iter().all(|p| is_ready(p) && p.labels()["socketfleet.io/revision"] != old)
+            })
+            .await;
+        assert_eq!(pods.len(), 3);
+        s.until_running("chat").await;
+
+        clients.until_joined(150).await;
+        let stats = clients.settle().await;
+        stats.assert_no_loss();
+        assert_eq!(stats.reconnects_per_client, [(1, 150)].into(), "each client moves once: {stats:#?}");
+        s.api::<Deployment>().until_gone(&format!("chat-{old}")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bad_revision_takes_no_sockets() {
+    scenario("e2e_rollout_bad", Weight::Heavy, async |s| {
+        let old =
+            s.run_fleet(&small_fleet("chat", "{replicas: 2, rollout: {progressDeadlineSeconds: 5}}")).await;
+        let old = revision(&old.status);
+        let clients = s.clients("chat", &ClientOptions { sockets: 40, ..Default::default() }).await;
+        clients.until_joined(40).await;
+
+        let image =
+            |image: &str| json!({ "spec": { "server": { "image": image, "imagePullPolicy": "Never" } } });
+        s.patch_fleet("chat", image("localhost/nothing:here")).await;
+        let failed = |status: &SocketFleetStatus| {
+            let mut conditions = status.conditions.iter().filter(|c| c.type_ == condition::PROGRESSING);
+            conditions.any(|c| c.status == "False" && c.reason == "ProgressDeadlineExceeded")
+        };
+        let fleet = s
+            .fleets()
+            .until("chat", "a rollout that is said to have failed", |f| f.status.as_ref().is_some_and(failed))
+            .await;
+        assert!(
+            condition_is(&fleet.status.unwrap().conditions, condition::READY, "True"),
+            "the old pods still serve"
+        );
+        let stats = clients.stats().await;
+        assert_eq!((stats.joined, stats.reconnects), (40, 0));
+
+        // Taking the change back takes the new pods away.
+        s.patch_fleet("chat", json!({ "spec": { "server": { "image": null, "imagePullPolicy": null } } }))
+            .await;
+        let fleet = s.until_running("chat").await;
+        assert_eq!(revision(&fleet.status), old);
+        let stats = clients.settle().await;
+        stats.assert_no_loss();
+        assert_eq!(stats.reconnects, 0);
+    })
+    .await;
+}
+
+fn revision(status: &Option<SocketFleetStatus>) -> String {
+    status.as_ref().and_then(|s| s.current_revision.clone()).unwrap()
+}
