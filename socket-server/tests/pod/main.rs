@@ -2,6 +2,11 @@
 #![allow(clippy::unwrap_used)] // whatever fails here fails the test
 
 mod admin;
+mod capacity;
+mod drain;
 mod http;
+mod load;
 mod options;
 mod process;
+mod proxy;
+mod redis;
