@@ -16,7 +16,7 @@ const RELEASE: &str = "socketfleet";
 
 /// A cluster with the operator on it.
 pub struct Cluster {
-    /// `KUBECONFIG`, and a `PATH` with `kubectl` and `helm`.
+    /// `KUBECONFIG`, a `PATH` with `kubectl` and `helm`, and the cluster's settings.
     environment: BTreeMap<String, String>,
 }
 
@@ -37,8 +37,15 @@ impl Cluster {
 
     /// Starts the cluster of `tests/cluster` where it does not run.
     pub fn up() -> Result<Self> {
+        Self::up_with(&[])
+    }
+
+    /// The same, with other settings than those of this process' environment.
+    pub fn up_with(settings: &[(&str, &str)]) -> Result<Self> {
         let script = repository().join("tests/cluster/cluster");
-        output(Command::new(&script).arg("up"))?;
+        let settings =
+            settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>();
+        output(Command::new(&script).arg("up").envs(&settings))?;
         // The script prints export lines; a shell knows best how to read them.
         let environment = output(Command::new("bash").args([
             "-c",
@@ -69,7 +76,7 @@ impl Cluster {
             if std::fs::read_to_string(&stamp).is_ok_and(|loaded| loaded == version) {
                 continue;
             }
-            output(Command::new(repository().join("tests/cluster/cluster")).arg("load-image").arg(tar))?;
+            self.script(&["load-image", &tar.to_string_lossy()])?;
             std::fs::write(stamp, version)?;
         }
         Ok(())
@@ -85,6 +92,11 @@ impl Cluster {
             args.extend(["--set", value]);
         }
         self.helm(&args).map(drop)
+    }
+
+    /// Runs `tests/cluster/cluster` on this cluster.
+    pub fn script(&self, args: &[&str]) -> Result<String> {
+        output(Command::new(repository().join("tests/cluster/cluster")).args(args).envs(&self.environment))
     }
 
     /// Runs `kubectl`, gives what it printed.

@@ -1,0 +1,131 @@
+//! 500 fleets of 10 pods each, on simulated nodes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use serde_json::json;
+use socketfleet_api::SocketFleet;
+use socketfleet_api::fleet::condition;
+use socketfleet_tests::{Cluster, Until, condition_is, fleet};
+
+use super::{Figure, latency, pods, quantile, usage};
+
+const FLEETS: usize = 500;
+const PODS_PER_FLEET: usize = 10;
+const NODES: &str = "60";
+const NAMESPACE: &str = "scale";
+/// How long the operator is watched at rest.
+const REST: Duration = Duration::from_secs(60);
+const CHANGES: i32 = 100;
+
+pub async fn measure(cluster: &Cluster, client: &Client) -> Result<Vec<Figure>> {
+    cluster.script(&["fake-nodes", NODES])?;
+    let _answers = pods::start(cluster)?;
+    let operator = [
+        "scale",
+        "deployment",
+        "-n",
+        "socketfleet-system",
+        "-l",
+        "app.kubernetes.io/name=socketfleet-operator",
+    ];
+    cluster.kubectl(&[&operator[..], &["--replicas=0"]].concat())?;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace = serde_json::from_value(json!({ "metadata": { "name": NAMESPACE } }))?;
+    namespaces.create(&PostParams::default(), &namespace).await?;
+    let fleets: Api<SocketFleet> = Api::namespaced(client.clone(), NAMESPACE);
+    let params = PostParams::default();
+    stream::iter(0..FLEETS)
+        .map(|n| {
+            let (fleets, params) = (fleets.clone(), params.clone());
+            async move { fleets.create(&params, &simulated(&format!("fleet-{n}"))).await }
+        })
+        .buffer_unordered(8)
+        .try_for_each(|_| async { Ok(()) })
+        .await?;
+
+    eprintln!("bench: {FLEETS} fleets wait for the operator");
+    let begun = Instant::now();
+    cluster.kubectl(&[&operator[..], &["--replicas=1"]].concat())?;
+    let every = |condition: fn(&SocketFleet) -> bool| {
+        move |all: &[SocketFleet]| all.len() == FLEETS && all.iter().all(condition)
+    };
+    fleets.until_all("", "a first reconcile of every fleet", every(reconciled)).await;
+    let reconciled = begun.elapsed().as_secs_f64();
+    eprintln!("bench: all reconciled after {reconciled:.0} s; their pods come up");
+    fleets.until_all("", "Ready fleets", every(ready)).await;
+    let all_ready = begun.elapsed().as_secs_f64();
+
+    eprintln!("bench: at rest for {} s", REST.as_secs());
+    tokio::time::sleep(REST).await; // what is measured: nothing happens
+    let (before, written, rested) =
+        (usage::of_operator(client).await?, usage::writes(client).await?, Instant::now());
+    tokio::time::sleep(REST).await;
+    let (after, written_after) = (usage::of_operator(client).await?, usage::writes(client).await?);
+    let cpu = (after.cpu_seconds - before.cpu_seconds) / rested.elapsed().as_secs_f64();
+
+    let mut applied = latency::changes(client, NAMESPACE, "fleet-7", CHANGES).await?;
+    Ok(vec![
+        Figure {
+            name: "500 fleets, 5,000 pods: first reconcile of all",
+            target: "60 s",
+            measured: format!("{reconciled:.0} s"),
+        },
+        Figure {
+            name: "… all Ready (paced by Kubernetes)",
+            target: "",
+            measured: format!("{all_ready:.0} s"),
+        },
+        Figure {
+            name: "… operator's resident memory",
+            target: "150 MB",
+            measured: format!("{:.0} MB", after.rss_bytes / 1e6),
+        },
+        Figure {
+            name: "… operator's CPU at rest",
+            target: "2 % of a core",
+            measured: format!("{:.1} %", cpu * 100.0),
+        },
+        Figure {
+            name: "… writes at rest, in 60 s",
+            target: "0",
+            measured: (written_after - written).to_string(),
+        },
+        Figure {
+            name: "… spec change to object applied, p50 / p99 of 100",
+            target: "p99 250 ms",
+            measured: format!("{:.0} / {:.0} ms", quantile(&mut applied, 0.5), quantile(&mut applied, 0.99)),
+        },
+    ])
+}
+
+/// A fleet whose pods run on simulated nodes.
+fn simulated(name: &str) -> SocketFleet {
+    let pods = "{nodeSelector: {type: kwok}, tolerations: [{key: kwok.x-k8s.io/node, operator: Exists}]}";
+    let requests = "{requests: {cpu: 10m, memory: 16Mi}}";
+    fleet(
+        name,
+        &format!(
+            "{{replicas: {PODS_PER_FLEET}, redis: {{type: None}}, pod: {pods}, server: {{resources: {requests}}}, networkPolicy: {{enabled: false}}}}"
+        ),
+    )
+}
+
+fn reconciled(fleet: &SocketFleet) -> bool {
+    fleet
+        .status
+        .as_ref()
+        .is_some_and(|s| s.observed_generation == fleet.metadata.generation && s.current_revision.is_some())
+}
+
+fn ready(fleet: &SocketFleet) -> bool {
+    let ready = |status: &socketfleet_api::SocketFleetStatus| {
+        status.ready_replicas == PODS_PER_FLEET as i32
+            && condition_is(&status.conditions, condition::READY, "True")
+    };
+    fleet.status.as_ref().is_some_and(ready)
+}
