@@ -48,7 +48,7 @@ apt_or_update() {
 need() {
 	local pair missing=()
 	for pair in "$@"; do
-		command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+		type -P "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
 	[ "$(id -u)" = 0 ] || die "as root, install: ${missing[*]}"

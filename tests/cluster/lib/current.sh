@@ -3,7 +3,7 @@
 
 current_up() {
 	need_kubectl
-	kubectl get --raw /readyz >/dev/null || die "the cluster of the current context ($(current_context)) does not answer"
+	kubectl get --raw /readyz </dev/null >/dev/null || die "the cluster of the current context ($(current_context)) does not answer"
 	log "using the current context, $(current_context)"
 }
 
@@ -14,7 +14,7 @@ current_down() { log "$(current_context) is your own cluster: it stays"; }
 current_status() {
 	need_kubectl
 	echo "context $(current_context)"
-	kubectl get nodes -o wide
+	kubectl get nodes -o wide </dev/null
 }
 
 current_kubeconfig() { echo "${KUBECONFIG:-$HOME/.kube/config}"; }
@@ -45,7 +45,7 @@ current_load_image() {
 		;;
 	*)
 		[ -n "${IMAGE_REGISTRY:-}" ] || die "images cannot be loaded straight into '$context' (only into kind, k3d, minikube and this repository's own clusters).
-Push them to a registry that the cluster pulls from: IMAGE_REGISTRY=registry.example.com/team make images push, then run again with the same IMAGE_REGISTRY"
+Push them to a registry that it pulls from, 'make images test-images PUSH=1 IMAGE_REGISTRY=registry.example.com/team', and run this with that IMAGE_REGISTRY too"
 		log "'$context' pulls images from $IMAGE_REGISTRY"
 		;;
 	esac

@@ -4,7 +4,7 @@
 local_up() {
 	local started=$SECONDS lock n m
 	[ "$(id -u)" = 0 ] || die "needs root: namespaces, mounts and cgroups (or use a cluster you have: CLUSTER=current)"
-	need ip:iproute2 nft:nftables iptables:iptables openssl:openssl ps:procps sysctl:procps flock:util-linux
+	need ip:iproute2 nft:nftables iptables:iptables openssl:openssl ps:procps flock:util-linux
 	build_kubernetes
 	fetch_debs
 	KUBERNETES_DIR=$(kubernetes_dir) DEBS_DIR=$(debs_dir)
