@@ -121,14 +121,19 @@ fn attach(
 ) -> Arc<SocketInner> {
     let RestoredSession { session, missed, hold } = restored;
     let socket = SocketInner::new(nsp, conn, auth, Some(&session));
+    // Before it counts as connected: were the connection to close in between, the session would be saved without
+    // those rooms that it has not joined yet.
+    for room in &session.rooms {
+        let _ = nsp.local().join(&socket, room.clone());
+    }
     if client.admit(&socket) {
         socket.connected();
-        for room in session.rooms {
-            let _ = nsp.local().join(&socket, room);
-        }
         for data in missed {
             socket.send(&Packet::new(PacketType::Event, nsp.name().clone(), Some(data)), false);
         }
+    } else {
+        // The connection has gone meanwhile: the session goes back as it was.
+        let _ = nsp.adapter().park_session(session);
     }
     drop(hold);
     socket
@@ -149,7 +154,7 @@ fn settle(client: &Client, socket: &Arc<SocketInner>) {
         let _ = socket.save_live();
         socket.nsp.local().handlers.connected(&Socket(Arc::clone(socket)));
     } else {
-        socket.abandon();
+        socket.nsp.local().remove(socket);
     }
     client.joined(nsp, Some(socket));
 }

@@ -76,15 +76,10 @@ impl Targets {
 const FEW: usize = 4;
 
 impl Rooms {
-    /// `false`: a socket of this id is there already.
+    /// Takes the place of a socket of the same id, which a client that is back has left behind. `false`: there
+    /// was one.
     pub fn add_socket(&mut self, socket: &Arc<SocketInner>) -> bool {
-        match self.sockets.entry(socket.id.clone()) {
-            std::collections::hash_map::Entry::Occupied(_) => false,
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Arc::clone(socket));
-                true
-            }
-        }
+        self.sockets.insert(socket.id.clone(), Arc::clone(socket)).is_none()
     }
 
     pub fn remove_socket(&mut self, socket: &Arc<SocketInner>) -> bool {

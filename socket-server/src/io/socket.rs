@@ -150,14 +150,6 @@ impl SocketInner {
         self.send(&Packet::new(PacketType::Connect, self.nsp.name().clone(), data), false);
     }
 
-    /// The connection has gone before the socket could join; a session that was taken out for it goes back.
-    pub(super) fn abandon(self: &Arc<Self>) {
-        if self.recovered {
-            let _ = self.save_closing();
-        }
-        self.nsp.local().remove(self);
-    }
-
     fn saves(&self) -> SaveSessions {
         self.nsp.adapter().saves_sessions()
     }

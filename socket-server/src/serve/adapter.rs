@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use socket_server::adapter::redis::{Streams, StreamsOptions};
+use socket_server::adapter::redis::{Classic, Sharded, Streams, StreamsOptions};
 use socket_server::adapter::{Adapter, AdapterFactory, MemoryAdapter, MemoryOptions};
 use socket_server::config::{AdapterName, Config, Redis};
 use socket_server::metrics::RedisMetrics;
@@ -33,11 +33,19 @@ pub async fn share(config: &Config) -> anyhow::Result<Sharing> {
             }
             streams.factory()
         }
-        AdapterName::PubSub | AdapterName::ShardedPubSub => {
-            anyhow::bail!("redis.adapter: only `streams` is served yet")
+        AdapterName::PubSub => {
+            Classic::start(redis.url.reveal(), prefix(redis), metrics.clone()).context("redis.url")?.factory()
+        }
+        AdapterName::ShardedPubSub => {
+            Sharded::start(redis.url.reveal(), prefix(redis), metrics.clone()).context("redis.url")?.factory()
         }
     };
     Ok(Sharing { factory, redis: Some(metrics) })
+}
+
+/// Begin of the channels' names: the npm adapter's, unless told otherwise.
+fn prefix(redis: &Redis) -> String {
+    redis.prefix.clone().unwrap_or_else(|| "socket.io".into())
 }
 
 fn alone(recovery: Duration) -> Sharing {

@@ -13,18 +13,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface, StreamsInterface, TransactionInterface};
+use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface, StreamsInterface};
 use fred::types::config::{Config, Options, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig};
 use fred::types::streams::{XCapKind, XCapTrim};
 use fred::types::{Builder, ClusterHash, CustomCommand, Expiration, RespVersion, Value};
 
 use super::entry_id::EntryId;
-use super::subscriptions;
 
 /// Longest wait for the answer to a command that does not block.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a read waits for entries, as in Node's adapter.
 const READ_BLOCK: Duration = Duration::from_secs(5);
+
+/// Messages of subscriptions that `fred` holds until they are taken from it, which is at once.
+const BURST: usize = 1_024;
 
 /// Why a command failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -127,12 +129,8 @@ impl Redis {
         let mut config = Config::from_url(url).map_err(|e| RedisError::Url(e.details().to_owned()))?;
         config.fail_fast = false;
         let mut builder = Builder::from_config(config);
-        builder
-            .set_policy(ReconnectPolicy::new_exponential(0, 50, 1_000, 2))
-            .with_performance_config(|performance| {
-                performance.broadcast_channel_capacity = subscriptions::BUFFER
-            })
-            .with_connection_config(|connection| {
+        builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 1_000, 2)).with_connection_config(
+            |connection| {
                 connection.connection_timeout = Duration::from_secs(5);
                 connection.internal_command_timeout = Duration::from_secs(5);
                 connection.max_command_attempts = 1;
@@ -141,7 +139,8 @@ impl Redis {
                     interval: Duration::from_secs(1),
                 };
                 connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-            });
+            },
+        );
         let commands = builder.build().map_err(RedisError::from)?;
         commands.connect();
         Ok(Self { builder: Arc::new(builder), commands, observer })
@@ -247,23 +246,21 @@ impl Redis {
         self.observed("SET", set).await.map(drop)
     }
 
-    /// Gets a key and gives it `ttl` from now, as one transaction.
+    /// Gets a key and gives it `ttl` from now, in one round trip.
     pub async fn get_and_extend(&self, key: &str, ttl: Duration) -> Result<Option<Bytes>, RedisError> {
-        let transaction = self.commands.multi();
-        let queue = async {
-            transaction.get::<Value, _>(key).await?;
-            transaction.pexpire::<Value, _>(key, millis(ttl), None).await?;
-            transaction.exec::<Value>(true).await
-        };
-        let exec = async {
-            match tokio::time::timeout(COMMAND_TIMEOUT, queue).await {
-                Ok(result) => result,
-                Err(_) => Err(Error::new(ErrorKind::Timeout, "no answer to a transaction")),
-            }
-        };
-        let answer = self.observed("EXEC", exec).await?;
-        let first = answer.into_array().into_iter().next().ok_or(RedisError::Answer("EXEC"))?;
-        Ok(first.into_bytes())
+        let options = self.once().options().clone();
+        let pipeline = self.commands.pipeline().with_options(&options);
+        let _: Result<Value, Error> = pipeline.get(key).await;
+        let _: Result<Value, Error> = pipeline.pexpire(key, millis(ttl), None).await;
+        let answers = self.observed("GET", pipeline.all::<Vec<Value>>()).await?;
+        Ok(answers.into_iter().next().and_then(Value::into_bytes))
+    }
+
+    /// Gives a key a time to live again. `false`: there is none.
+    pub async fn extend_one(&self, key: &str, ttl: Duration) -> Result<bool, RedisError> {
+        let client = self.once();
+        let extended = self.observed("PEXPIRE", client.pexpire::<i64, _>(key, millis(ttl), None)).await?;
+        Ok(extended == 1)
     }
 
     /// Gives keys a time to live again, in one round trip. What is gone stays gone.
@@ -346,6 +343,7 @@ impl Redis {
     /// A connection in RESP3, for subscriptions beside commands.
     pub(super) fn for_subscriptions(&self) -> Result<Client, RedisError> {
         let mut builder = Builder::clone(&self.builder);
+        builder.with_performance_config(|performance| performance.broadcast_channel_capacity = BURST);
         if let Some(config) = builder.get_config().cloned() {
             builder.set_config(Config { version: RespVersion::RESP3, ..config });
         }
@@ -362,17 +360,17 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The entries after `last`, at most `count`; waits for the first for some seconds, then there are none.
-    pub async fn after(&self, last: EntryId, count: u64) -> Result<Vec<Entry>, RedisError> {
+    /// The entries after `last`, at most `count`. With `wait`, waits for the first for some seconds; then there
+    /// are none.
+    pub async fn after(&self, last: EntryId, count: u64, wait: bool) -> Result<Vec<Entry>, RedisError> {
         let client = self.client.with_options(&Options {
             max_attempts: Some(1),
             timeout: Some(READ_BLOCK + COMMAND_TIMEOUT),
             fail_fast: true,
             ..Options::default()
         });
-        let block = READ_BLOCK.as_millis() as u64;
-        let answer =
-            client.xread::<Value, _, _>(Some(count), Some(block), &self.stream, last.to_string()).await?;
+        let block = wait.then_some(READ_BLOCK.as_millis() as u64);
+        let answer = client.xread::<Value, _, _>(Some(count), block, &self.stream, last.to_string()).await?;
         // RESP2: [[stream, entries]] or nil.
         match answer {
             Value::Null => Ok(Vec::new()),

@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// Reads for ever.
 pub async fn run(hub: Arc<Hub>, reader: Reader) {
-    while let Err(error) = begin(&hub).await {
+    while let Err(error) = begin(&hub, &reader).await {
         tracing::debug!(%error, "the stream cannot be reached yet");
         tokio::time::sleep(RETRY).await;
     }
@@ -34,7 +34,7 @@ pub async fn run(hub: Arc<Hub>, reader: Reader) {
             if broken {
                 resume(&hub, position).await?;
             }
-            reader.after(position, hub.options.read_count).await
+            reader.after(position, hub.options.read_count, !broken).await
         };
         match read.await {
             Ok(entries) => {
@@ -54,12 +54,13 @@ pub async fn run(hub: Arc<Hub>, reader: Reader) {
 }
 
 /// Finds the end of the stream: what is published from now on is read.
-async fn begin(hub: &Hub) -> Result<(), RedisError> {
+async fn begin(hub: &Hub, reader: &Reader) -> Result<(), RedisError> {
     let last = hub.redis.latest(&hub.options.stream, EntryId::START, 1).await?.first().map(|entry| entry.id);
     let start = match last {
         Some(id) => id,
         None => mark(hub).await?,
     };
+    reader.after(start, 1, false).await?;
     *hub.log.lock().await = Log::starting_at(start);
     hub.position.send_replace(Some(start));
     Ok(())

@@ -87,6 +87,7 @@ async fn try_restore(
     };
     let recent = log.after(at).filter(|record| record.missed_by(nsp, &session.rooms, &offset));
     missed.extend(recent.map(Record::with_offset));
+    hub.sessions.restored(&session);
     Ok(Some(RestoredSession { session, missed, hold: Hold::new(log) }))
 }
 

@@ -1,6 +1,7 @@
 //! Writes sessions behind the sockets' backs: the latest of each, many in a round trip, until Redis has it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use tokio::sync::{Notify, oneshot};
 
 use super::Hub;
 use crate::adapter::redis::client::RedisError;
+use crate::adapter::redis::message::MessageError;
 use crate::adapter::redis::session;
-use crate::adapter::{Done, Session};
+use crate::adapter::{Done, Room, Session};
 
 /// Pause after a failure.
 const RETRY: Duration = Duration::from_millis(200);
@@ -21,6 +23,10 @@ const BATCH: usize = 500;
 /// What is to be done with a session's key.
 enum Change {
     Save(Session),
+    /// Its content has not changed since this server read or wrote it: it is given time, and saved only where it
+    /// is gone. Another server may have changed it since, when the client has moved there before its old connection
+    /// ended here.
+    Extend(Session),
     Forget,
 }
 
@@ -37,24 +43,35 @@ struct State {
     changes: HashMap<ByteString, Change>,
     /// Who waits for the changes above.
     waiting: Vec<oneshot::Sender<()>>,
-    /// Of connected sockets: these must not expire.
-    live: HashSet<ByteString>,
+    /// Of connected sockets, with a hash of their content: these must not expire.
+    live: HashMap<ByteString, u64>,
 }
 
 impl Sessions {
     /// Saves a session; `live` while its socket is connected.
     pub fn save(&self, session: Session, live: bool) -> Done {
-        let (sender, done) = Done::later();
+        let (pid, hash) = (session.pid.clone(), content(&session));
         let mut state = self.state.lock();
-        match live {
-            true => drop(state.live.insert(session.pid.clone())),
-            false => drop(state.live.remove(&session.pid)),
+        let before = match live {
+            true => state.live.insert(pid.clone(), hash),
+            false => state.live.remove(&pid),
+        };
+        match (before == Some(hash), live) {
+            (false, _) => drop(state.changes.insert(pid, Change::Save(session))),
+            (true, false) => drop(state.changes.entry(pid).or_insert(Change::Extend(session))),
+            (true, true) if state.changes.contains_key(&pid) => {}
+            (true, true) => return Done::NOW,
         }
+        let (sender, done) = Done::later();
         state.waiting.push(sender);
-        state.changes.insert(session.pid.clone(), Change::Save(session));
         drop(state);
         self.changed.notify_one();
         done
+    }
+
+    /// A session has been read for a socket that now connects here.
+    pub fn restored(&self, session: &Session) {
+        self.state.lock().live.insert(session.pid.clone(), content(session));
     }
 
     /// Deletes a session.
@@ -76,6 +93,15 @@ impl Sessions {
     fn put_back(&self, pid: ByteString, change: Change) {
         self.state.lock().changes.entry(pid).or_insert(change);
     }
+}
+
+fn content(session: &Session) -> u64 {
+    let Session { sid: _, pid: _, rooms, data, offset } = session;
+    let mut hasher = DefaultHasher::new();
+    // The rooms are a set: their order is that of joining here, and of reading there.
+    let rooms: BTreeSet<&Room> = rooms.iter().collect();
+    (rooms, data.to_string(), offset).hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Hub {
@@ -129,19 +155,25 @@ async fn apply(hub: &Hub, pid: &str, change: &Change, ttl: Duration) -> Result<(
     let key = hub.session_key(pid);
     match change {
         Change::Forget => hub.redis.delete(&key).await,
-        Change::Save(Session { sid, pid, rooms, data, offset }) => {
-            let session = session::Session {
-                sid: sid.to_string(),
-                pid: pid.to_string(),
-                rooms: rooms.iter().map(ToString::to_string).collect(),
-                data: data.to_string(),
-                attachments: Vec::new(),
-                since: offset.as_ref().map(ToString::to_string),
-            };
-            let value = session.encode().map_err(|e| RedisError::Command(e.to_string()))?;
+        Change::Extend(_) if hub.redis.extend_one(&key, ttl).await? => Ok(()),
+        Change::Extend(session) | Change::Save(session) => {
+            let value = encode(session).map_err(|e| RedisError::Command(e.to_string()))?;
             hub.redis.set(&key, value, ttl).await
         }
     }
+}
+
+fn encode(session: &Session) -> Result<String, MessageError> {
+    let Session { sid, pid, rooms, data, offset } = session;
+    let session = session::Session {
+        sid: sid.to_string(),
+        pid: pid.to_string(),
+        rooms: rooms.iter().map(ToString::to_string).collect(),
+        data: data.to_string(),
+        attachments: Vec::new(),
+        since: offset.as_ref().map(ToString::to_string),
+    };
+    session.encode()
 }
 
 /// Keeps the sessions of connected sockets from expiring, for ever.
@@ -150,7 +182,7 @@ pub async fn refresh(hub: Arc<Hub>) {
     loop {
         tokio::time::sleep(ttl / 3).await;
         let live: Vec<String> =
-            hub.sessions.state.lock().live.iter().map(|pid| hub.session_key(pid)).collect();
+            hub.sessions.state.lock().live.keys().map(|pid| hub.session_key(pid)).collect();
         for keys in live.chunks(BATCH) {
             // What fails now is tried again in a third of the time that it has.
             let _ = hub.redis.extend(keys.iter().cloned(), ttl).await;
