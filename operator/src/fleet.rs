@@ -29,6 +29,7 @@ use crate::context::Context;
 use crate::drain::{self, Decision};
 use crate::kinds::Kind;
 use crate::open_sockets::Totals;
+use crate::settings::Platform;
 use crate::telemetry::metrics::FleetNumbers;
 use observe::Observed;
 use status::Findings;
@@ -88,7 +89,9 @@ pub async fn reconcile(fleet: Arc<SocketFleet>, ctx: Arc<Context>) -> Result<Act
     let uid = observed.fleet.uid().unwrap_or_default();
     let generation = observed.fleet.metadata.generation.unwrap_or_default();
 
-    let (fleet, invalid) = choose(&observed, &ctx, ctx.memory.refused(&observed.id, &uid, generation));
+    let rules = ctx.memory.rules(&observed.id, &uid, generation, || validate::rules(&observed.fleet));
+    let refused = ctx.memory.refused(&observed.id, &uid, generation);
+    let (fleet, invalid) = choose(&observed, &ctx.platform, rules, refused);
     let result = match &fleet {
         Some(fleet) => carry_out(&ctx, &observed, fleet, invalid.as_ref()).await,
         None => refuse(&ctx, &observed, invalid.as_ref()).await,
@@ -107,10 +110,11 @@ pub async fn reconcile(fleet: Arc<SocketFleet>, ctx: Arc<Context>) -> Result<Act
 /// Pure: what is carried out, the spec or the last one that was accepted, and why not the spec.
 fn choose(
     observed: &Observed,
-    ctx: &Context,
+    platform: &Platform,
+    rules: Vec<String>,
     refused: Option<String>,
 ) -> (Option<ValidatedFleet>, Option<Invalid>) {
-    let valid = validate::validate(&observed.fleet, &observed.references, &ctx.platform);
+    let valid = validate::validate(&observed.fleet, rules, &observed.references, platform);
     let invalid = match (valid, refused) {
         (Ok(fleet), None) => return (Some(fleet), None),
         (Ok(_), Some(message)) => Invalid { reason: "Refused", messages: vec![message] },
@@ -118,7 +122,7 @@ fn choose(
     };
     let record = (Kind::ConfigMap, names::Names(&observed.name).accepted());
     let last = observed.live.get(&record).and_then(|record| plan::last_accepted(record));
-    (last.map(|spec| validate::resolve(&observed.fleet, spec, &ctx.platform)), Some(invalid))
+    (last.map(|spec| validate::resolve(&observed.fleet, spec, platform)), Some(invalid))
 }
 
 /// Carries a spec out.
@@ -168,7 +172,8 @@ async fn carry_out(
     let found = Findings { fleet, observed, view: &view, decision: &decision, totals: &totals, invalid };
     let wait = report::report(ctx, observed, &status::status(&found, now)).await.map_err(Error::Report)?;
     count(ctx, observed, &view, &decision, &totals);
-    let again = [decision.requeue_after, wait].into_iter().flatten().min();
+    let judged = drain_view::judged_in(fleet, &view, now);
+    let again = [decision.requeue_after, wait, judged].into_iter().flatten().min();
     Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
 

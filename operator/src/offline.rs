@@ -64,7 +64,7 @@ fn plan_fleet(fleet: &SocketFleet, platform: &Platform) -> Result<plan::Plan, Er
     for reference in secret_refs(&fleet.spec) {
         existing.entry(reference.secret).or_default().extend(reference.key);
     }
-    let fleet = validate::validate(fleet, &existing, platform)
+    let fleet = validate::validate(fleet, validate::rules(fleet), &existing, platform)
         .map_err(|source| Error::Invalid { name: fleet.metadata.name.clone().unwrap_or_default(), source })?;
     let replicas = fleet.wanted_replicas();
     Ok(plan::plan(&fleet, &Credentials::placeholder(), platform, replicas))

@@ -16,6 +16,11 @@ pub struct Platform {
     /// Namespace that the operator runs in: its pods there may reach the admin port of the fleets' pods
     #[arg(long, env = "POD_NAMESPACE", default_value = "socketfleet-system")]
     pub operator_namespace: String,
+
+    /// Networks from which an operator outside the cluster (on a laptop, say) reaches the admin port of the fleets' pods,
+    /// separated by commas
+    #[arg(long, env = "OPERATOR_CIDRS", value_delimiter = ',')]
+    pub operator_cidrs: Vec<String>,
 }
 
 /// Arguments of `run`.

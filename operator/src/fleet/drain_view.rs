@@ -1,6 +1,7 @@
 //! Pure: a fleet as the drain machine looks at it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
@@ -106,6 +107,18 @@ fn deployment(live: &DynamicObject, written: Option<Scaled>) -> Option<Revision>
         settled: newer.is_none() && seen == Some(generation),
         resource_version: live.resource_version().unwrap_or_default(),
     })
+}
+
+/// When a current revision without a Ready pod will have had all its time; no watch fires then.
+pub fn judged_in(fleet: &ValidatedFleet, view: &drain::Observed, now: Timestamp) -> Option<Duration> {
+    let current = || view.pods.iter().filter(|p| p.revision == view.fleet.revision);
+    if view.fleet.rollout.failed || current().any(|p| p.ready) {
+        return None;
+    }
+    let deadline = SignedDuration::from_secs(fleet.spec.rollout.progress_deadline_seconds.into());
+    let left = deadline - now.duration_since(current().map(|p| p.created).min()?);
+    // A little later, so that the time is really over.
+    Some(Duration::try_from(left).unwrap_or_default() + Duration::from_secs(1))
 }
 
 /// Whether the current revision did not become Ready in time: none of its pods is, and the oldest had all the time that

@@ -19,9 +19,17 @@ pub struct Memory(Mutex<HashMap<FleetRef, Remembered>>);
 #[derive(Default)]
 struct Remembered {
     written: Option<Instant>,
+    rules: Option<Checked>,
     refused: Option<Refused>,
     scaled: HashMap<String, Scaled>,
     verifier: Verifier,
+}
+
+/// What the CEL rules say of one generation: a check takes longer than all the rest of a look.
+struct Checked {
+    uid: String,
+    generation: i64,
+    messages: Vec<String>,
 }
 
 struct Refused {
@@ -50,6 +58,24 @@ impl Memory {
     /// The status has been written.
     pub fn wrote(&self, fleet: &FleetRef) {
         self.with(fleet, |remembered| remembered.written = Some(Instant::now()));
+    }
+
+    /// What the CEL rules say of this generation; `check` asks them.
+    pub fn rules(
+        &self,
+        fleet: &FleetRef,
+        uid: &str,
+        generation: i64,
+        check: impl FnOnce() -> Vec<String>,
+    ) -> Vec<String> {
+        let holds = |checked: &&Checked| checked.uid == uid && checked.generation == generation;
+        if let Some(checked) = self.0.lock().get(fleet).and_then(|r| r.rules.as_ref()).filter(holds) {
+            return checked.messages.clone();
+        }
+        let messages = check();
+        let checked = Checked { uid: uid.to_owned(), generation, messages: messages.clone() };
+        self.with(fleet, |r| r.rules = Some(checked));
+        messages
     }
 
     /// The API server refuses what this generation of the spec makes.

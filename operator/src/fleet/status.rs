@@ -47,7 +47,7 @@ pub fn status(found: &Findings<'_>, now: Timestamp) -> SocketFleetStatus {
         summary,
         doubt: totals.doubt.as_ref(),
         redis_ready: matches!(fleet.redis, Redis::Managed(_)).then(|| redis_ready(observed)),
-        rollout_failed: view.fleet.rollout.failed && revisions.len() > 1,
+        rollout_failed: view.fleet.rollout.failed,
         rolling_out: revisions.iter().any(|r| r.name != view.fleet.revision),
         replica_failure: replica_failure(observed),
         paused: view.fleet.paused,

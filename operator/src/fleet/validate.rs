@@ -97,16 +97,17 @@ pub struct Invalid {
     pub messages: Vec<String>,
 }
 
-/// Validates a fleet.
+/// Validates a fleet, given what [`rules`] say of it.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn validate(
     fleet: &SocketFleet,
+    rules: Vec<String>,
     references: &References,
     platform: &Platform,
 ) -> Result<ValidatedFleet, Invalid> {
-    let mut messages = rules(fleet);
+    let mut messages = rules;
     messages.extend(name(&fleet.name_any()));
     messages.extend(quantities(&fleet.spec));
     messages.extend(volumes(&fleet.spec));
@@ -164,8 +165,9 @@ fn redis(spec: &SocketFleetSpec, platform: &Platform) -> Redis {
     }
 }
 
-/// The CRD's CEL rules: an API server applied them, but perhaps those of an older CRD; without a cluster nobody has.
-fn rules(fleet: &SocketFleet) -> Vec<String> {
+/// What the CRD's CEL rules find wrong. An API server applied them, but perhaps those of an older CRD; without a cluster
+/// nobody has.
+pub fn rules(fleet: &SocketFleet) -> Vec<String> {
     static SCHEMA: LazyLock<CompiledSchema> = LazyLock::new(|| {
         let crd = serde_json::to_value(SocketFleet::crd()).unwrap_or_default();
         compile_schema(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])

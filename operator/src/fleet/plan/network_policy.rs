@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::networking::v1::{
-    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+    IPBlock, NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -21,16 +21,18 @@ pub(super) fn server(fleet: &ValidatedFleet, platform: &Platform) -> Option<Netw
         pod_selector: Some(match_labels("app.kubernetes.io/name", OPERATOR)),
         ip_block: None,
     };
+    let outside = platform.operator_cidrs.iter().map(|cidr| NetworkPolicyPeer {
+        ip_block: Some(IPBlock { cidr: cidr.clone(), except: None }),
+        ..NetworkPolicyPeer::default()
+    });
+    let admin_from = [operator].into_iter().chain(outside).chain(wanted.admin_from.clone()).collect();
     wanted.enabled.then(|| {
         policy(
             fleet,
             Names(&fleet.name).server(),
             SERVER,
             Owned::Yes,
-            vec![
-                rule(ports::SOCKET, None),
-                rule(ports::ADMIN, Some([operator].into_iter().chain(wanted.admin_from.clone()).collect())),
-            ],
+            vec![rule(ports::SOCKET, None), rule(ports::ADMIN, Some(admin_from))],
         )
     })
 }
