@@ -40,9 +40,10 @@ lint: ## Formatting, clippy and shellcheck
 fmt: ## Format the code
 	cargo fmt --all
 
-generate: ## Write what is generated from the code: crds/
+generate: ## Write what is generated from the code: the CRD in crds/ and in the chart
 	cargo run --quiet --package socketfleet-operator -- crd > crds/socketfleets.yaml.new
 	mv crds/socketfleets.yaml.new crds/socketfleets.yaml
+	cp crds/socketfleets.yaml charts/socketfleet/files/
 
 bench: ## Measure the socket server beside others, in one run
 	tests/bench/run
