@@ -10,7 +10,7 @@
 //! * [`OpenSockets::changes`] names the fleets that are worth another look, so that nobody polls;
 //! * [`served`] makes the number that the autoscaler gets: in doubt it never falls.
 
-pub mod changes;
+mod changes;
 mod counts;
 mod health;
 pub mod prometheus;
@@ -19,7 +19,7 @@ pub mod scraper;
 pub mod served;
 mod targets;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
 use std::sync::Arc;
 
 use futures::Stream;
@@ -36,7 +36,7 @@ use tokio::time::Instant;
 pub use counts::{Count, Doubt, FleetCounts, PodCount, Reading, Totals, is_saturated};
 pub use health::{Failure, Fetch, HttpFetch};
 
-use changes::Digest;
+use changes::Sums;
 use schedule::Pace;
 use targets::{Entry, Target};
 
@@ -77,7 +77,7 @@ struct State {
 struct FleetState {
     pods: BTreeMap<Uid, Entry>,
     prometheus: Option<prometheus::Sample>,
-    digest: Digest,
+    sums: Sums,
 }
 
 impl OpenSockets {
@@ -136,10 +136,12 @@ impl OpenSockets {
         let mut state = self.shared.state.lock();
         let pace = state.pace();
         let fleet = state.fleet_of.get(uid)?.clone();
-        let entry = state.fleets.get_mut(&fleet)?.pods.get_mut(uid)?;
+        let found = state.fleets.get_mut(&fleet)?;
+        let entry = found.pods.get_mut(uid)?;
         entry.record(answer, now);
         let delay = pace.delay(entry.attention(), entry.failures(), fastrand::f64());
-        self.digest(&mut state, &fleet, now);
+        entry.note(&mut found.sums, pace, now);
+        self.announce(&mut state, &fleet, now);
         Some(delay)
     }
 
@@ -153,7 +155,7 @@ impl OpenSockets {
                 None => return,
             },
         }
-        self.digest(&mut state, fleet, Instant::now());
+        self.announce(&mut state, fleet, Instant::now());
         state.forget_if_empty(fleet);
     }
 
@@ -163,19 +165,22 @@ impl OpenSockets {
         let (uid, fleet, now) = (target.uid.clone(), target.fleet.clone(), Instant::now());
         let mut state = self.shared.state.lock();
         state.fleet_of.insert(uid.clone(), fleet.clone());
-        let pods = &mut state.fleets.entry(fleet.clone()).or_default().pods;
-        let ask = match pods.get_mut(&uid) {
-            Some(entry) => entry.update(target, now, Timestamp::now()),
-            None => {
-                pods.insert(uid.clone(), Entry::new(target, now, Timestamp::now()));
-                true
+        let (pace, wall) = (state.pace(), Timestamp::now());
+        let found = state.fleets.entry(fleet.clone()).or_default();
+        let (entry, ask) = match found.pods.entry(uid.clone()) {
+            btree_map::Entry::Occupied(entry) => {
+                let entry = entry.into_mut();
+                let ask = entry.update(target, now, wall);
+                (entry, ask)
             }
+            btree_map::Entry::Vacant(place) => (place.insert(Entry::new(target, now, wall)), true),
         };
+        entry.note(&mut found.sums, pace, now);
         if ask {
             state.due.push(uid.clone());
             self.shared.due.notify_one();
         }
-        self.digest(&mut state, &fleet, now);
+        self.announce(&mut state, &fleet, now);
         Some(uid)
     }
 
@@ -183,20 +188,25 @@ impl OpenSockets {
     fn remove(&self, uid: &str) {
         let mut state = self.shared.state.lock();
         let Some(fleet) = state.fleet_of.remove(uid) else { return };
-        if let Some(found) = state.fleets.get_mut(&fleet) {
-            found.pods.remove(uid);
+        if let Some(found) = state.fleets.get_mut(&fleet)
+            && let Some(mut entry) = found.pods.remove(uid)
+        {
+            entry.forget(&mut found.sums);
         }
-        self.digest(&mut state, &fleet, Instant::now());
+        self.announce(&mut state, &fleet, Instant::now());
         state.forget_if_empty(&fleet);
     }
 
     /// Names the fleet as changed when its counts differ materially from those last named.
-    fn digest(&self, state: &mut State, fleet: &FleetRef, now: Instant) {
-        let (unlisted, pace) = (state.unlisted != Some(0), state.pace());
+    fn announce(&self, state: &mut State, fleet: &FleetRef, now: Instant) {
+        let unlisted = state.unlisted != Some(0);
         let Some(found) = state.fleets.get_mut(fleet) else { return };
-        let digest = Digest::of(&found.counts(unlisted, pace, now));
-        if digest.differs_materially(&found.digest) {
-            found.digest = digest;
+        let prometheus = found.prometheus.as_ref().map(|sample| sample.reading(now));
+        let elsewhere = match &prometheus {
+            Some(Ok(open)) => *open,
+            Some(Err(_)) | None => 0,
+        };
+        if found.sums.announce(elsewhere, unlisted || matches!(prometheus, Some(Err(_)))) {
             state.changed.insert(fleet.clone());
             self.shared.changed.notify_one();
         }
@@ -269,8 +279,11 @@ impl Follower {
             state.unlisted = state.unlisted.map(|n| n.saturating_sub(1));
             let (fleets, now): (Vec<_>, _) = (state.fleets.keys().cloned().collect(), Instant::now());
             for fleet in fleets {
-                self.counts.digest(&mut state, &fleet, now);
+                self.counts.announce(&mut state, &fleet, now);
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

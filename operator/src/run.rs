@@ -19,6 +19,7 @@ use crate::controller;
 use crate::drain::Executor;
 use crate::fleet::names::OPERATOR;
 use crate::leader::Elector;
+use crate::metrics_api;
 use crate::open_sockets::{HttpFetch, OpenSockets, prometheus, scraper};
 use crate::settings::Settings;
 use crate::telemetry::logs::Level;
@@ -43,6 +44,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The address of custom.metrics.k8s.io is not to be had.
+    #[error(transparent)]
+    MetricsApi(#[from] metrics_api::server::Error),
 }
 
 /// The cluster, or one namespace of it, and who looks after its fleets.
@@ -59,6 +63,7 @@ pub async fn run(settings: Settings, level: Level, stop: CancellationToken) -> R
     let client = Client::try_default().await.map_err(Error::Client)?;
     let address = settings.metrics_bind_address;
     let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+    let metrics_api = settings.metrics_api.bind().await?;
     let (metrics, counts) = (Metrics::default(), OpenSockets::new());
     // Aborts what is left of them at the end.
     let mut tasks = JoinSet::new();
@@ -70,6 +75,13 @@ pub async fn run(settings: Settings, level: Level, stop: CancellationToken) -> R
     for scope in &scopes {
         let fleets = scope.ctx.cache.fleets.clone();
         tasks.spawn(prometheus::run(counts.clone(), fleets, client.clone()));
+    }
+    if let Some(listener) = metrics_api {
+        let fleets = scopes.iter().map(|scope| scope.ctx.cache.fleets.clone()).collect();
+        let (options, namespace) =
+            (settings.metrics_api.clone(), settings.platform.operator_namespace.clone());
+        // Leader or not: each replica may be asked.
+        tasks.spawn(metrics_api::run(listener, options, namespace, client.clone(), counts.clone(), fleets));
     }
     tasks.spawn(pass_on_counts(counts, scopes.iter().map(|s| (s.ctx.clone(), s.triggers.clone())).collect()));
 

@@ -48,6 +48,9 @@ pub struct Settings {
     /// Fleets that are reconciled at the same time
     #[arg(long, env = "CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
+
+    #[command(flatten)]
+    pub metrics_api: crate::metrics_api::Options,
 }
 
 fn namespace(text: &str) -> Result<String, &'static str> {

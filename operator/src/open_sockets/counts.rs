@@ -106,6 +106,16 @@ impl PodCount {
         }
     }
 
+    /// Its open sockets as far as they are known.
+    pub(super) fn open(&self) -> u64 {
+        self.last().map_or(0, |reading| reading.open)
+    }
+
+    /// Open sockets that it accepts, 0 while it drains.
+    pub(super) fn serving_capacity(&self) -> u64 {
+        self.last().filter(|reading| self.serving && !reading.drains()).map_or(0, |reading| reading.capacity)
+    }
+
     /// What the pod said lately; `None` when that is not known, or it does not run.
     pub fn known(&self) -> Option<&Reading> {
         match &self.count {
@@ -149,12 +159,8 @@ impl FleetCounts {
                     silent.push((pod.name.clone(), cause.clone()));
                 }
             }
-            if let Some(reading) = pod.last() {
-                totals.open = totals.open.saturating_add(reading.open);
-                if pod.serving && !reading.drains() {
-                    totals.capacity = totals.capacity.saturating_add(reading.capacity);
-                }
-            }
+            totals.open = totals.open.saturating_add(pod.open());
+            totals.capacity = totals.capacity.saturating_add(pod.serving_capacity());
         }
         let prometheus = match &self.prometheus {
             Some(Ok(open)) => {

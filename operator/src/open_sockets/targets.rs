@@ -9,6 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use socketfleet_api::contract::{Health, Traffic, labels, ports};
 use tokio::time::Instant;
 
+use super::changes::{Noted, Sums};
 use super::schedule::{Attention, Pace};
 use super::{Count, Failure, FleetRef, PodCount, Reading, Uid};
 
@@ -85,6 +86,8 @@ pub(super) struct Entry {
     /// Tries without an answer since the last answer.
     failures: u32,
     failure: Option<Failure>,
+    /// What the fleet's sums hold of it.
+    noted: Option<Noted>,
 }
 
 /// What of a [`Health`] is kept.
@@ -103,7 +106,20 @@ impl Entry {
             answer: None,
             failures: 0,
             failure: None,
+            noted: None,
         }
+    }
+
+    /// Brings the fleet's sums up to date with the pod.
+    pub(super) fn note(&mut self, sums: &mut Sums, pace: Pace, now: Instant) {
+        let noted = Noted::of(&self.count(pace, now));
+        sums.replace(self.noted.as_ref(), Some(&noted));
+        self.noted = Some(noted);
+    }
+
+    /// Takes the pod out of the fleet's sums.
+    pub(super) fn forget(&mut self, sums: &mut Sums) {
+        sums.replace(self.noted.take().as_ref(), None);
     }
 
     /// Takes in the pod as it is now; true when it should be asked at once.
