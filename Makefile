@@ -45,8 +45,9 @@ generate: ## Write what is generated from the code: the CRD in crds/ and in the 
 	mv crds/socketfleets.yaml.new crds/socketfleets.yaml
 	cp crds/socketfleets.yaml charts/socketfleet/files/
 
-bench: ## Measure the socket server beside others, in one run
+bench: ## Measure the socket server beside others, then the operator with real pods and with thousands of simulated ones
 	tests/bench/run
+	cargo run --package socketfleet-tests --bin operator-bench
 
 clean: ## Remove what was built in this clone; the caches stay
 	@[ ! -e build/cluster ] || { echo 'a cluster is up in build/cluster: make cluster-down first'; exit 1; }

@@ -9,6 +9,7 @@ local_up() {
 	fetch_debs
 	KUBERNETES_DIR=$(kubernetes_dir) DEBS_DIR=$(debs_dir)
 	export KUBERNETES_DIR DEBS_DIR
+	one_at_a_time
 	log "starting $CLUSTER_NAME: $CLUSTER_NODES nodes, about 10 s"
 	claim
 	mkdir -p "$DIR/bin"
@@ -39,6 +40,7 @@ dns_ready() {
 # start that was killed, and after a clone that was removed while its cluster ran.
 local_down() {
 	[ "$(id -u)" = 0 ] || die "needs root"
+	one_at_a_time
 	local dir
 	dir=$(sed -n 's/^dir=//p' "$REGISTRY/$CLUSTER_NAME" 2>/dev/null || true)
 	: "${dir:=$DIR}"

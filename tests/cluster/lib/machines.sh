@@ -24,7 +24,7 @@ start_machine() {
 	(
 		enter_cgroup
 		exec setsid unshare --fork --kill-child=KILL --pid --mount --net --uts --ipc bash "$SELF" __machine "$m" </dev/null >>"$DIR/$m/log/machine" 2>&1
-	) &
+	) 8>&- &
 	disown
 	wait_for 30 test -s "$DIR/$m/pid" || die "$m did not start; see $DIR/$m/log/machine"
 	if [ "$m" = cp ]; then

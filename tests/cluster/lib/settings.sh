@@ -84,6 +84,13 @@ Choose others with CLUSTER_NODE_NET, CLUSTER_POD_NET and CLUSTER_SERVICE_NET, or
 	exec {lock}>&-
 }
 
+# one_at_a_time: holds this cluster's lock on file descriptor 8 until the script ends. Machines must not inherit it.
+one_at_a_time() {
+	mkdir -p "${REGISTRY%/*}"
+	exec 8>"${REGISTRY%/*}/$CLUSTER_NAME.lock"
+	flock -n 8 || { log "$CLUSTER_NAME is being started or ended by someone else: waiting" && flock 8; }
+}
+
 control_plane_ip() { echo "$CLUSTER_NODE_NET.2"; }
 node_ip() { echo "$CLUSTER_NODE_NET.1${1#n}"; }
 nodes() { local i; for ((i = 1; i <= CLUSTER_NODES; i++)); do echo "n$i"; done; }
