@@ -89,6 +89,7 @@ one_at_a_time() {
 	mkdir -p "${REGISTRY%/*}"
 	exec 8>"${REGISTRY%/*}/$CLUSTER_NAME.lock"
 	flock -n 8 || { log "$CLUSTER_NAME is being started or ended by someone else: waiting" && flock 8; }
+	load_settings # whoever had the lock may have started it
 }
 
 control_plane_ip() { echo "$CLUSTER_NODE_NET.2"; }
