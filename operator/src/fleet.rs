@@ -12,6 +12,7 @@ pub mod observe;
 pub mod plan;
 pub mod references;
 pub mod report;
+pub mod schema;
 pub mod status;
 pub mod validate;
 

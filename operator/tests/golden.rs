@@ -56,3 +56,34 @@ fn the_committed_crd_is_the_one_of_the_types() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/socketfleets.yaml");
     compare(&path, &crd);
 }
+
+#[test]
+fn what_cannot_be_planned_is_named() {
+    let refused = |spec: &str| {
+        let text = format!(
+            "apiVersion: socketfleet.io/v1alpha1\nkind: SocketFleet\nmetadata: {{name: chat}}\nspec: {{{spec}}}\n"
+        );
+        offline::plan(&text, &platform()).expect_err(spec).to_string()
+    };
+    for (spec, field, remedy) in [
+        ("replica: 4", "spec.replica", "there are"),
+        ("replicas: -1", "spec.replicas", "at least 0"),
+        ("replicas: many", "many", "i32"),
+        ("autoscaling: {minReplicas: 5, maxReplicas: 4}", "minReplicas", "raise maxReplicas"),
+        ("server: {resources: {limits: {memory: 2GB}}}", "spec.server.resources.limits.memory", "1Gi"),
+        ("server: {volumeMounts: [{name: x, mountPath: /x}]}", "spec.server.volumeMounts", "add the volume"),
+        ("pod: {volumes: [{name: socketfleet-tmp}]}", "spec.pod.volumes", "another name"),
+    ] {
+        let message = refused(spec);
+        assert!(message.contains(field) && message.contains(remedy), "{spec}: {message}");
+    }
+    let named = |name: &str| {
+        let text = format!(
+            "apiVersion: socketfleet.io/v1alpha1\nkind: SocketFleet\nmetadata: {{name: {name}}}\nspec: {{}}\n"
+        );
+        offline::plan(&text, &platform())
+    };
+    assert!(named("1st").unwrap_err().to_string().contains("begin with a letter"));
+    assert!(named("first").is_ok());
+    assert!(offline::plan("kind: Pod", &platform()).unwrap_err().to_string().contains("document 1"));
+}

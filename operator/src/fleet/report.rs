@@ -17,8 +17,8 @@ use crate::context::Context;
 
 /// Time between two writes that change nothing but counts.
 const BETWEEN_COUNTS: Duration = Duration::from_secs(2);
-/// Reasons of DrainBlocked that come with the work.
-const EXPECTED_WAITS: [&str; 4] = ["Budget", "Paused", "RevisionNotReady", "TooFewReady"];
+/// Reasons of DrainBlocked that somebody has to do something about; the others come with the work and pass.
+const BLOCKED_FOR_LONG: [&str; 2] = ["NoRoom", "Full"];
 /// Longest note of an Event that the API server takes.
 const MAX_NOTE: usize = 1024;
 
@@ -67,12 +67,12 @@ fn news(before: &SocketFleetStatus, after: &SocketFleetStatus) -> Vec<(EventType
     let find =
         |status: &SocketFleetStatus, kind: &str| status.conditions.iter().find(|c| c.type_ == kind).cloned();
     let mut news = Vec::new();
-    // What is wrong is said again when something else is wrong. Some waiting is part of every rollout.
+    // What is wrong is said again when something else is wrong.
     for (kind, bad) in [(condition::ACCEPTED, "False"), (condition::DRAIN_BLOCKED, "True")] {
         let (old, new) = (find(before, kind), find(after, kind));
         if let Some(new) = new
             && new.status == bad
-            && !EXPECTED_WAITS.contains(&new.reason.as_str())
+            && (kind != condition::DRAIN_BLOCKED || BLOCKED_FOR_LONG.contains(&new.reason.as_str()))
             && old.is_none_or(|old| (old.status, old.reason) != (new.status.clone(), new.reason.clone()))
         {
             news.push((EventType::Warning, new.reason, new.message));

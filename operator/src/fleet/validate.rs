@@ -13,6 +13,7 @@ use socketfleet_api::{SocketFleet, SocketFleetSpec};
 
 use super::plan::pod_template::{ADMIN_MOUNT, ADMIN_VOLUME, TMP_VOLUME};
 use super::references::{References, SecretRef, secret_refs};
+use super::schema;
 use crate::quantity;
 use crate::settings::Platform;
 
@@ -20,6 +21,12 @@ use crate::settings::Platform;
 const SHUTDOWN_MARGIN_SECONDS: i32 = 10;
 /// What the grace period exceeds the deadline by when the user does not say.
 const GRACE_MARGIN_SECONDS: i32 = 15;
+
+/// The CRD's schema.
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let crd = serde_json::to_value(SocketFleet::crd()).unwrap_or_default();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+});
 
 /// A fleet that can be planned.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,12 +175,9 @@ fn redis(spec: &SocketFleetSpec, platform: &Platform) -> Redis {
 /// What the CRD's CEL rules find wrong. An API server applied them, but perhaps those of an older CRD; without a cluster
 /// nobody has.
 pub fn rules(fleet: &SocketFleet) -> Vec<String> {
-    static SCHEMA: LazyLock<CompiledSchema> = LazyLock::new(|| {
-        let crd = serde_json::to_value(SocketFleet::crd()).unwrap_or_default();
-        compile_schema(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
-    });
+    static COMPILED: LazyLock<CompiledSchema> = LazyLock::new(|| compile_schema(&SCHEMA));
     let Ok(object) = serde_json::to_value(fleet) else { return vec!["the fleet is not JSON".into()] };
-    match Validator::new().validate_compiled(&SCHEMA, &object, None) {
+    match Validator::new().validate_compiled(&COMPILED, &object, None) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.into_vec().into_iter().map(|error| error.message).collect(),
     }
@@ -271,7 +275,7 @@ fn missing(reference: &SecretRef, references: &References) -> Option<String> {
     }
 }
 
-/// Reads a fleet as the API server would.
+/// Reads a fleet as the API server would, and as strictly as kubectl.
 ///
 /// # Errors
 /// Why the value is not a SocketFleet.
@@ -279,6 +283,10 @@ pub fn from_json(value: Value) -> Result<SocketFleet, String> {
     let (version, kind) = (SocketFleet::api_version(&()), SocketFleet::kind(&()));
     if value["apiVersion"] != *version || value["kind"] != *kind {
         return Err(format!("apiVersion and kind must be {version} and {kind}"));
+    }
+    let wrong = schema::check(&value["spec"], &SCHEMA["properties"]["spec"]);
+    if !wrong.is_empty() {
+        return Err(wrong.iter().map(|message| format!("spec.{message}")).collect::<Vec<_>>().join("; "));
     }
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
