@@ -24,11 +24,14 @@ with_progress() {
 	shift 2
 	"$@" >>"$out" 2>&1 &
 	pid=$!
+	# shellcheck disable=SC2064
+	trap "kill $pid 2>/dev/null" EXIT # a command in the background does not get the terminal's interrupt
 	while kill -0 $pid 2>/dev/null; do
 		sleep 1
 		if [ $(((SECONDS - start) % 60)) = 0 ]; then log "$text: $(((SECONDS - start) / 60)) min so far"; fi
 	done
 	wait $pid || status=$?
+	trap - EXIT
 	return $status
 }
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# The programs a cluster is made of, in a cache that every clone of the repository shares:
-# Kubernetes, etcd, CoreDNS and kwok from their Go modules, with our enforcement of NetworkPolicies; containerd, runc and the CNI plugins from
-# Debian's packages, unpacked rather than installed, so that no service starts and nothing conflicts.
+# The programs a cluster is made of, in a cache that every clone of the repository shares: Kubernetes, etcd, CoreDNS and
+# kwok from their Go modules, with our enforcement of NetworkPolicies; containerd, runc and the CNI plugins from Debian's
+# packages, unpacked rather than installed, so that no service starts and nothing conflicts.
 
 KUBERNETES_VERSION=v1.37.2
 DEBS="containerd runc containernetworking-plugins"
@@ -21,6 +21,7 @@ build_kubernetes() {
 	exec {lock}>"$CACHE/build.lock"
 	flock -n "$lock" || { log "waiting for another build of Kubernetes" && flock "$lock"; }
 	[ ! -e "$dir" ] || return 0
+	rm -rf "$CACHE"/building.* # of builds that were interrupted
 	# Without these the server says v0.0.0-master+$Format:%H$, which clients cannot parse.
 	for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
 		for pair in gitVersion=$KUBERNETES_VERSION gitMajor=1 gitMinor=37 gitTreeState=clean \
@@ -30,15 +31,15 @@ build_kubernetes() {
 	done
 	tmp=$(mktemp -d "$CACHE/building.XXXXXX")
 	log "building Kubernetes $KUBERNETES_VERSION from source: about 10 minutes on 2 cores, once; cached in $CACHE"
-	with_progress "building Kubernetes" "$CACHE/build.log" env CGO_ENABLED=0 go -C "$HERE" build -ldflags "$flags" -o "$tmp/kc" ./kc &&
-		CGO_ENABLED=0 go -C "$HERE" build -ldflags "-s -w" -o "$tmp/pause" ./pause >>"$CACHE/build.log" 2>&1 ||
+	: >"$CACHE/build.log"
+	with_progress "building Kubernetes" "$CACHE/build.log" env CGO_ENABLED=0 go -C "$HERE" build -ldflags "$flags" -o "$tmp/" ./kc ./pause ||
 		die "the build failed; see $CACHE/build.log"
 	for n in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns kwok network-policy; do
 		ln -s kc "$tmp/$n"
 	done
 	pack_image localhost/pause:1 "$tmp/pause.tar" "$tmp/pause"
+	chmod 755 "$tmp"
 	mv "$tmp" "$dir"
-	chmod 755 "$dir"
 	exec {lock}>&-
 }
 
