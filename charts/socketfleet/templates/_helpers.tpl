@@ -1,30 +1,49 @@
-{{- define "socketfleet.name" -}}
+{{/* One operator lives in a namespace, whatever the release is called. */}}
+{{- define "socketfleet.operator" -}}
 socketfleet-operator
-{{- end }}
+{{- end -}}
 
 {{/* Names of cluster-wide objects carry the namespace, so that two releases do not meet. */}}
 {{- define "socketfleet.clusterName" -}}
-{{ printf "%s:%s" .Release.Namespace (include "socketfleet.name" .) }}
-{{- end }}
+{{ .Release.Namespace }}:{{ include "socketfleet.operator" . }}
+{{- end -}}
 
 {{- define "socketfleet.serviceAccount" -}}
-{{ .Values.serviceAccount.name | default (include "socketfleet.name" .) }}
-{{- end }}
+{{- if .Values.serviceAccount.create -}}
+{{ default (include "socketfleet.operator" .) .Values.serviceAccount.name }}
+{{- else -}}
+{{ required "serviceAccount.name: name the ServiceAccount to use, or set serviceAccount.create to true" .Values.serviceAccount.name }}
+{{- end -}}
+{{- end -}}
 
-{{- define "socketfleet.selector" -}}
+{{- define "socketfleet.servingSecret" -}}
+{{ include "socketfleet.operator" . }}-serving
+{{- end -}}
+
+{{/* The fleets' NetworkPolicies let pods of this name in: it must not change. */}}
+{{- define "socketfleet.selectorLabels" -}}
 app.kubernetes.io/name: socketfleet-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
-{{- end }}
+{{- end -}}
 
 {{- define "socketfleet.labels" -}}
-{{ include "socketfleet.selector" . }}
+{{ include "socketfleet.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: socketfleet
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
-{{- end }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
 
-{{/* What the operator does in the namespaces of the fleets. */}}
+{{- define "socketfleet.image" -}}
+{{- $tag := default .Chart.AppVersion .Values.image.tag -}}
+{{ .Values.image.repository }}:{{ $tag }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
+{{- end -}}
+
+{{- define "socketfleet.serverImage" -}}
+{{ default (printf "ghcr.io/socketfleet/socket-server:%s" .Chart.AppVersion) .Values.defaults.serverImage }}
+{{- end -}}
+
+{{/* What the operator may do where the fleets are. */}}
 {{- define "socketfleet.fleetRules" -}}
 - apiGroups: [socketfleet.io]
   resources: [socketfleets]
@@ -32,14 +51,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [socketfleet.io]
   resources: [socketfleets/status]
   verbs: [patch]
+# Objects refer to their fleet with blockOwnerDeletion.
 - apiGroups: [socketfleet.io]
   resources: [socketfleets/finalizers]
   verbs: [update]
 - apiGroups: [""]
-  resources: [pods]
-  verbs: [get, list, watch, patch, delete]
-- apiGroups: [""]
-  resources: [configmaps, secrets, services, serviceaccounts]
+  resources: [configmaps, secrets, serviceaccounts, services]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
@@ -53,7 +70,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
-{{- end }}
+{{- end -}}
+
+{{- define "socketfleet.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "socketfleet.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
