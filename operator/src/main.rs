@@ -29,7 +29,7 @@ enum Command {
         #[command(flatten)]
         settings: Box<Settings>,
         #[command(flatten)]
-        logs: logs::Options,
+        logs: logs::LogOptions,
     },
     /// Print the CustomResourceDefinition
     Crd,
@@ -92,4 +92,14 @@ fn stop_on_signal() -> std::io::Result<CancellationToken> {
         }
     });
     Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Args::command().debug_assert();
+    }
 }

@@ -13,7 +13,7 @@ pub enum Format {
 
 /// Arguments of logging.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub struct LogOptions {
     /// What is logged: a level (error, warn, info, debug, trace) or directives such as info,socketfleet_operator::drain=debug
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -47,7 +47,7 @@ impl Level {
 ///
 /// # Errors
 /// What is wrong with the level.
-pub fn start(options: &Options) -> Result<Level, tracing_subscriber::filter::ParseError> {
+pub fn start(options: &LogOptions) -> Result<Level, tracing_subscriber::filter::ParseError> {
     let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&options.log_level)?);
     let registry = tracing_subscriber::registry().with(filter);
     match options.log_format {
