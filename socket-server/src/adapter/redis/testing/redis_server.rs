@@ -1,0 +1,87 @@
+//! A real Redis of a test's own.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A `redis-server` on a port of its own; ends with the test.
+pub struct RedisServer {
+    port: u16,
+    directory: PathBuf,
+    process: Child,
+}
+
+impl RedisServer {
+    /// Starts one that keeps what it is told across a restart.
+    pub fn start() -> Self {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let directory = std::env::temp_dir().join(format!("redis-test-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let process = run(port, &directory);
+        let server = Self { port, directory, process };
+        server.wait();
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn wait(&self) {
+        for _ in 0..500 {
+            if self.cli(&["PING"]).trim() == "PONG" {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("redis-server does not answer");
+    }
+
+    /// Kills it as a lost node would be.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again, with what it had.
+    pub fn start_again(&mut self) {
+        self.process = run(self.port, &self.directory);
+        self.wait();
+    }
+
+    /// Starts it again with nothing.
+    pub fn start_again_empty(&mut self) {
+        std::fs::remove_dir_all(&self.directory).unwrap();
+        std::fs::create_dir_all(&self.directory).unwrap();
+        self.start_again();
+    }
+
+    /// Runs one command with `redis-cli`.
+    pub fn cli(&self, args: &[&str]) -> String {
+        let output =
+            Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(args).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn run(port: u16, directory: &Path) -> Child {
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
+        .arg(directory)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server is installed (Debian package redis-server)")
+}

@@ -1,0 +1,23 @@
+"use strict";
+const { io } = require("socket.io-client");
+
+const TRANSPORTS = { websocket: ["websocket"], polling: ["polling"], upgrade: ["polling", "websocket"] };
+
+/** The next event, as its arguments without the offset that recovery adds. */
+const next = (emitter, event) => new Promise((resolve) => emitter.once(event, (...args) => resolve(args)));
+
+/** A client that has connected. */
+async function connect(url, options = {}) {
+  const socket = io(url, { forceNew: true, reconnectionDelay: 50, reconnectionDelayMax: 50, ...options });
+  await new Promise((resolve, reject) => socket.once("connect", resolve).once("connect_error", reject));
+  return socket;
+}
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Waits until the condition holds. */
+async function until(condition) {
+  while (!(await condition())) await sleep(5);
+}
+
+module.exports = { io, TRANSPORTS, next, connect, sleep, until };
