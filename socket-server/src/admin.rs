@@ -5,4 +5,5 @@ mod listen;
 mod routes;
 
 pub use listen::serve;
-pub use routes::{Routes, socket_port};
+pub use routes::Routes;
+pub(crate) use routes::health;

@@ -1,5 +1,6 @@
 //! The configuration: one structure, validated once, from flags, environment and a YAML file.
 
+mod application;
 mod check;
 mod file;
 pub mod options;
@@ -12,8 +13,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use application::{Api, Jwt, KeyFiles, Limits, Webhook};
 pub use options::{AdapterName, AppName, LogFormat, Options, ParserName, TransportName, WhenFullName};
 pub use secret::Secret;
+
+use crate::app::Shard;
 
 /// What the server runs with. Serialised it is a file that [`load`] reads, its secrets hidden.
 #[derive(Clone, Debug, Serialize)]
@@ -72,6 +76,22 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// What is done with events.
     pub app: AppName,
+    /// Namespaces of the rooms application.
+    pub namespaces: Vec<String>,
+    /// Which users belong here; `None` is all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// The HTTP API of backends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<Api>,
+    /// Whose tokens are accepted; `None` lets everybody in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<Jwt>,
+    /// What clients may ask for.
+    pub limit: Limits,
+    /// Who is told what happens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
     /// What is logged.
     pub log: Log,
 }

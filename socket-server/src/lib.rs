@@ -11,10 +11,12 @@
 
 pub mod adapter;
 pub mod admin;
+mod answers;
 pub mod app;
 pub mod config;
 pub mod drain;
 pub mod engine;
+pub mod http_client;
 pub mod io;
 pub mod logging;
 pub mod metrics;
@@ -23,4 +25,5 @@ pub mod packet;
 pub mod pod;
 pub mod process;
 pub mod server;
+pub mod socket_port;
 pub mod stats;

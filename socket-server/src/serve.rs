@@ -3,19 +3,20 @@
 mod adapter;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use anyhow::Context;
 use socket_server::admin::auth::Access;
 use socket_server::admin::{self, Routes};
 use socket_server::app;
-use socket_server::config::{AppName, Config};
+use socket_server::config::Config;
 use socket_server::drain::Signals;
 use socket_server::metrics::{self, Timings};
 use socket_server::pod::{self, Parts, Pod};
 use socket_server::process::memory::MemoryProbe;
 use socket_server::process::open_files;
 use socket_server::server::Server;
+use socket_server::socket_port::SocketPort;
 use tokio::net::TcpListener;
 
 use adapter::Sharing;
@@ -28,11 +29,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::warn!("{shortage}");
     }
 
+    let pod = build(&config, adapter::share(&config).await?)?;
     let sockets = listen("port", config.host, config.port).await?;
     let admin = listen("adminPort", config.admin.host, config.admin.port).await?;
     let (socket_address, admin_address) = (sockets.local_addr()?, admin.local_addr()?);
-
-    let pod = build(&config, adapter::share(&config).await?);
     let routes = Routes {
         metrics: metrics::registry(pod.clone()),
         pod: pod.clone(),
@@ -65,31 +65,26 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn build(config: &Config, sharing: Sharing) -> Arc<Pod> {
+fn build(config: &Config, sharing: Sharing) -> anyhow::Result<Arc<Pod>> {
     let timings = Arc::new(Timings::default());
     let Sharing { factory, redis } = sharing;
-    let pod: Arc<OnceLock<Arc<Pod>>> = Arc::default();
-    let health = pod.clone();
+    let socket_port = SocketPort::default();
     let server = Server::builder(config.server_options())
         .adapter(factory)
         .observer(timings.clone())
-        .fallback(Arc::new(move |request| admin::socket_port(health.get().cloned(), request)))
+        .fallback(socket_port.fallback())
         .build();
-    match config.app {
-        AppName::Rooms => app::rooms(server.io()),
-        AppName::Echo => app::echo(server.io()),
-    }
-    pod.get_or_init(|| {
-        Pod::new(Parts {
-            instance: config.instance_id.clone(),
-            capacity: config.max_connections,
-            server,
-            timings,
-            redis,
-            probe: MemoryProbe::new(),
-        })
-    })
-    .clone()
+    let api = app::start(server.io(), config)?;
+    let pod = Pod::new(Parts {
+        instance: config.instance_id.clone(),
+        capacity: config.max_connections,
+        server,
+        timings,
+        redis,
+        probe: MemoryProbe::new(),
+    });
+    socket_port.open(pod.clone(), api);
+    Ok(pod)
 }
 
 /// Listens on the given address, or on all of IPv6 and IPv4, or on all of IPv4 where there is no IPv6.

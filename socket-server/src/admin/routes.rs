@@ -2,30 +2,21 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
-use serde::Serialize;
 use socketfleet_api::contract::{DrainRequest, HealthStatus, paths};
 
-use super::auth::{Access, Denied};
-use crate::adapter::BoxFuture;
+use super::auth::Access;
+use crate::answers::{Answer, answer, authorization, body, denied, json, not_allowed, refused, text};
 use crate::drain::Refusal;
 use crate::pod::Pod;
 
 /// More than any drain request needs.
 const BODY_LIMIT: usize = 16 * 1024;
-/// For the body of a request to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-type Answer = Response<Full<Bytes>>;
 
 /// The admin port's routes over one server.
 pub struct Routes {
@@ -37,14 +28,9 @@ pub struct Routes {
     pub metrics: Registry,
 }
 
-#[derive(Serialize)]
-struct Refused {
-    error: String,
-}
-
 impl Routes {
     /// Answers one request from `peer`.
-    pub async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
+    pub(super) async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
         let (method, path) = (request.method().clone(), request.uri().path());
         match (method, path) {
             (Method::GET | Method::HEAD, paths::LIVEZ) => text(StatusCode::OK, "ok\n"),
@@ -83,24 +69,13 @@ impl Routes {
         peer: IpAddr,
         call: fn(&Self, &[u8]) -> Answer,
     ) -> Answer {
-        let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        if let Err(denied) = self.access.check(peer, authorization) {
-            tracing::warn!(%peer, %denied, "a changing call to the admin port was refused");
-            return match denied {
-                Denied::Token => {
-                    let mut answer = refused(StatusCode::UNAUTHORIZED, denied);
-                    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                    answer
-                }
-                Denied::Remote => refused(StatusCode::FORBIDDEN, denied),
-                Denied::Unreadable => refused(StatusCode::SERVICE_UNAVAILABLE, denied),
-            };
+        if let Err(reason) = self.access.check(peer, authorization(request.headers())) {
+            tracing::warn!(%peer, %reason, "a changing call to the admin port was refused");
+            return denied(reason);
         }
-        let body = Limited::new(request.into_body(), BODY_LIMIT).collect();
-        match tokio::time::timeout(BODY_TIMEOUT, body).await {
-            Ok(Ok(body)) => call(self, &body.to_bytes()),
-            Ok(Err(error)) => refused(StatusCode::BAD_REQUEST, error),
-            Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+        match body(request, BODY_LIMIT).await {
+            Ok(body) => call(self, &body),
+            Err(answer) => answer,
         }
     }
 
@@ -127,50 +102,12 @@ impl Routes {
     }
 }
 
-/// What the socket port answers outside of Socket.IO's path: load balancers look for `/health` there. There is no
-/// pod yet for the moment before the server is put together.
-pub fn socket_port(pod: Option<Arc<Pod>>, request: Request<Incoming>) -> BoxFuture<'static, Answer> {
-    let answer = match (pod, request.method(), request.uri().path()) {
-        (Some(pod), &Method::GET | &Method::HEAD, paths::HEALTH) => health(&pod),
-        (_, _, paths::HEALTH) => not_allowed("GET, HEAD"),
-        _ => refused(StatusCode::NOT_FOUND, "no such path"),
-    };
-    Box::pin(std::future::ready(answer))
-}
-
-fn health(pod: &Pod) -> Answer {
+/// `/health`: 503 while draining, so that load balancers look elsewhere.
+pub(crate) fn health(pod: &Pod) -> Answer {
     let health = pod.health();
     let status = match health.status {
         HealthStatus::Healthy | HealthStatus::Degraded => StatusCode::OK,
         HealthStatus::Draining => StatusCode::SERVICE_UNAVAILABLE,
     };
     json(status, &health)
-}
-
-fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
-}
-
-fn text(status: StatusCode, body: &'static str) -> Answer {
-    answer(status, "text/plain; charset=utf-8", body)
-}
-
-fn json(status: StatusCode, body: &impl Serialize) -> Answer {
-    match serde_json::to_vec(body) {
-        Ok(body) => answer(status, "application/json", body),
-        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, error),
-    }
-}
-
-fn refused(status: StatusCode, error: impl ToString) -> Answer {
-    json(status, &Refused { error: error.to_string() })
-}
-
-fn not_allowed(allowed: &'static str) -> Answer {
-    let mut answer = refused(StatusCode::METHOD_NOT_ALLOWED, format!("use {allowed}"));
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    answer
 }

@@ -2,24 +2,24 @@
 
 use serde_json::{Value, json};
 
-use crate::io::{Event, Io, Socket};
+use crate::io::{Event, Namespace, Socket};
 use crate::packet::PayloadError;
 
-/// Sets the application up.
-pub fn echo(io: &Io) {
-    for name in ["/", "/custom"] {
-        let namespace = io.of(name);
-        namespace.on_connection(|socket: Socket| {
-            let auth = socket.auth::<Value>().unwrap_or_else(|| json!({}));
-            told(socket.emit("auth", (auth,)));
-        });
-        namespace.on("message", |socket: Socket, event: Event| {
-            told(event.args().and_then(|same| socket.emit("message-back", same)));
-        });
-        namespace.on("message-with-ack", |_: Socket, event: Event| {
-            told(event.args().and_then(|same| event.ack(same)));
-        });
-    }
+/// Where it is served.
+pub const NAMESPACES: [&str; 2] = ["/", "/custom"];
+
+/// Sets the application up on a namespace.
+pub fn echo(namespace: &Namespace) {
+    namespace.on_connection(|socket: Socket| {
+        let auth = socket.auth::<Value>().unwrap_or_else(|| json!({}));
+        told(socket.emit("auth", (auth,)));
+    });
+    namespace.on("message", |socket: Socket, event: Event| {
+        told(event.args().and_then(|same| socket.emit("message-back", same)));
+    });
+    namespace.on("message-with-ack", |_: Socket, event: Event| {
+        told(event.args().and_then(|same| event.ack(same)));
+    });
 }
 
 fn told<T>(result: Result<T, PayloadError>) {

@@ -14,11 +14,12 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::json;
 
+use super::auth::{self, Permission};
+use super::reply;
 use super::room_name::{self, NotARoom};
 use crate::adapter::{Done, Room};
-use crate::io::{Event, Io, Socket};
+use crate::io::{Event, Namespace, Socket};
 
 /// Why an event was not carried out, for the client.
 #[derive(Debug, thiserror::Error)]
@@ -29,25 +30,28 @@ enum Refused {
     Message,
     #[error(transparent)]
     Name(#[from] NotARoom),
+    #[error("your token does not allow this in `{0}`")]
+    Denied(Room),
 }
 
 type Handler = fn(&Socket, &Event) -> Result<Done, Refused>;
 
-/// Sets the application up on `/`.
-pub fn rooms(io: &Io) {
-    let namespace = io.of("/");
+/// Sets the application up on a namespace.
+pub fn rooms(namespace: &Namespace) {
     let handlers: [(&str, Handler); 4] =
         [("joinRoom", join), ("leaveRoom", leave), ("message", message), ("roomMessage", room_message)];
     for (name, handle) in handlers {
         namespace.on(name, move |socket: Socket, event: Event| match handle(&socket, &event) {
-            Ok(done) => accept(event, done),
-            Err(refused) => refuse(&socket, &event, &refused),
+            Ok(done) => reply::accept(event, done),
+            Err(refused) => reply::refuse(&socket, &event, &refused.to_string()),
         });
     }
 }
 
 fn join(socket: &Socket, event: &Event) -> Result<Done, Refused> {
-    Ok(socket.join(room(event)?))
+    let room = room(event)?;
+    allowed(socket, Permission::Join, &room)?;
+    Ok(socket.join(room))
 }
 
 fn leave(socket: &Socket, event: &Event) -> Result<Done, Refused> {
@@ -56,12 +60,24 @@ fn leave(socket: &Socket, event: &Event) -> Result<Done, Refused> {
 }
 
 fn message(socket: &Socket, event: &Event) -> Result<Done, Refused> {
+    let room = addressed(event)?;
+    allowed(socket, Permission::Send, &room)?;
     // Its payload goes out as it came: the name is the same, and there is nothing else in it.
-    Ok(socket.to(addressed(event)?).emit_payload(event.payload().clone()))
+    Ok(socket.to(room).emit_payload(event.payload().clone()))
 }
 
 fn room_message(socket: &Socket, event: &Event) -> Result<Done, Refused> {
-    Ok(socket.namespace().to(addressed(event)?).emit_payload(event.payload().clone()))
+    let room = addressed(event)?;
+    allowed(socket, Permission::Send, &room)?;
+    Ok(socket.namespace().to(room).emit_payload(event.payload().clone()))
+}
+
+/// Without tokens nobody has grants, and everything is allowed.
+fn allowed(socket: &Socket, permission: Permission, room: &Room) -> Result<(), Refused> {
+    match auth::grants(socket) {
+        Some(grants) if !grants.allow(permission, room) => Err(Refused::Denied(room.clone())),
+        _ => Ok(()),
+    }
 }
 
 /// The room of `"room-17"` or `{"room": "room-17"}`.
@@ -93,31 +109,4 @@ fn addressed(event: &Event) -> Result<Room, Refused> {
         Cow::Borrowed(room) => payload.json().slice_ref(room),
         Cow::Owned(room) => room.into(),
     })
-}
-
-fn accept(event: Event, done: Done) {
-    if done.is_now() {
-        answer(&event, json!({ "ok": true }));
-    } else if event.wants_ack() {
-        tokio::spawn(async move {
-            done.wait().await;
-            answer(&event, json!({ "ok": true }));
-        });
-    }
-}
-
-fn refuse(socket: &Socket, event: &Event, refused: &Refused) {
-    if event.wants_ack() {
-        answer(event, json!({ "error": refused.to_string() }));
-    } else if let Err(error) =
-        socket.emit("error", (json!({ "event": event.name(), "message": refused.to_string() }),))
-    {
-        tracing::debug!(%error, "an error could not be told");
-    }
-}
-
-fn answer(event: &Event, data: serde_json::Value) {
-    if let Err(error) = event.ack((data,)) {
-        tracing::debug!(%error, "an answer could not be written");
-    }
 }

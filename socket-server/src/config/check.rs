@@ -21,7 +21,7 @@ const LONGEST_DRAIN_SECONDS: u64 = 86_400;
 
 /// Checks all options and fills in the defaults.
 pub(super) fn check(options: Options) -> Result<Config, ConfigError> {
-    let Options { endpoints, engine, fleet, redis, application, logs } = options;
+    let Options { endpoints, engine, fleet, redis, application, tokens, limits, webhook, logs } = options;
     let Endpoints { host, port, path, admin_host, admin_port, admin_token_file } = endpoints;
     let Engine {
         ping_interval,
@@ -38,7 +38,7 @@ pub(super) fn check(options: Options) -> Result<Config, ConfigError> {
         connection_state_recovery_max_disconnection_duration: recovery,
     } = engine;
     let Fleet { instance_id, max_connections, when_full, max_queued_bytes, shutdown_drain_seconds } = fleet;
-    let Application { app } = application;
+    let Application { app, namespaces, shard_index, shard_count, api_token_file } = application;
 
     let mut wrong = Problems::default();
     let port = port.unwrap_or(contract::DEFAULT_SOCKET_PORT);
@@ -91,6 +91,12 @@ pub(super) fn check(options: Options) -> Result<Config, ConfigError> {
         },
         redis: wrong.redis(redis),
         app: app.unwrap_or(AppName::Rooms),
+        namespaces: wrong.namespaces(namespaces),
+        shard: wrong.shard(shard_index, shard_count),
+        api: wrong.api(api_token_file),
+        jwt: wrong.jwt(tokens),
+        limit: wrong.limits(limits),
+        webhook: wrong.webhook(webhook),
         log: wrong.log(logs),
     };
     if wrong.0.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(wrong.0)) }
@@ -98,14 +104,20 @@ pub(super) fn check(options: Options) -> Result<Config, ConfigError> {
 
 /// What is wrong, so that all of it is said at once.
 #[derive(Default)]
-struct Problems(Vec<String>);
+pub(super) struct Problems(Vec<String>);
 
 impl Problems {
-    fn say(&mut self, key: &str, what: impl AsRef<str>) {
+    pub(super) fn say(&mut self, key: &str, what: impl AsRef<str>) {
         self.0.push(format!("{key} {}", what.as_ref()));
     }
 
-    fn number(&mut self, key: &str, given: Option<u64>, default: u64, range: RangeInclusive<u64>) -> u64 {
+    pub(super) fn number(
+        &mut self,
+        key: &str,
+        given: Option<u64>,
+        default: u64,
+        range: RangeInclusive<u64>,
+    ) -> u64 {
         let value = given.unwrap_or(default);
         if !range.contains(&value) {
             self.say(key, format!("is {value}: give a number from {} to {}", range.start(), range.end()));
@@ -113,7 +125,7 @@ impl Problems {
         value
     }
 
-    fn millis(&mut self, key: &str, given: Option<u64>, default: u64, least: u64) -> Duration {
+    pub(super) fn millis(&mut self, key: &str, given: Option<u64>, default: u64, least: u64) -> Duration {
         let value = given.unwrap_or(default);
         if !(least..=LONGEST_MILLIS).contains(&value) {
             self.say(key, format!("is {value}: give milliseconds from {least} to {LONGEST_MILLIS}"));
@@ -122,7 +134,7 @@ impl Problems {
     }
 
     /// The content of a secret's file, without the newline that editors put at its end.
-    fn read(&mut self, key: &str, file: &Path) -> Option<String> {
+    pub(super) fn read(&mut self, key: &str, file: &Path) -> Option<String> {
         let shown = file.display();
         match std::fs::read_to_string(file) {
             Ok(text) if text.trim().is_empty() => {

@@ -24,6 +24,12 @@ pub struct Options {
     #[command(flatten)]
     pub application: Application,
     #[command(flatten)]
+    pub tokens: Tokens,
+    #[command(flatten)]
+    pub limits: Limits,
+    #[command(flatten)]
+    pub webhook: Webhook,
+    #[command(flatten)]
     pub logs: Logs,
 }
 
@@ -150,6 +156,84 @@ pub struct Application {
     /// Application to serve [default: rooms]
     #[arg(long, env = "APP", value_enum)]
     pub app: Option<AppName>,
+    /// Namespaces of the rooms application [default: /]
+    #[arg(long, env = "NAMESPACES", value_delimiter = ',')]
+    pub namespaces: Option<Vec<String>>,
+    /// Index of this shard, from 0: users of others are told where to go
+    #[arg(long, env = "SHARD_INDEX")]
+    pub shard_index: Option<u32>,
+    /// Number of shards: a user's is md5(userId), its first 8 hexadecimal digits, modulo this number
+    #[arg(long, env = "SHARD_COUNT")]
+    pub shard_count: Option<u32>,
+    /// File with the token of backends that use the HTTP API under /api/ of the socket port
+    /// [default: no API]
+    #[arg(long, env = "API_TOKEN_FILE")]
+    pub api_token_file: Option<PathBuf>,
+}
+
+/// Who may connect.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[command(next_help_heading = "Tokens (JWT in auth.token or the Authorization header)")]
+pub struct Tokens {
+    /// File with the shared secret: tokens are signed with HS256
+    #[arg(long, env = "JWT_SECRET_FILE")]
+    pub jwt_secret_file: Option<PathBuf>,
+    /// File with the public key as PEM: tokens are signed with RS256
+    #[arg(long, env = "JWT_PUBLIC_KEY_FILE")]
+    pub jwt_public_key_file: Option<PathBuf>,
+    /// File with a set of public keys (JWKS); read again every five minutes
+    #[arg(long, env = "JWT_JWKS_FILE")]
+    pub jwt_jwks_file: Option<PathBuf>,
+    /// URL of a set of public keys; read again every five minutes
+    #[arg(long, env = "JWT_JWKS_URL")]
+    pub jwt_jwks_url: Option<String>,
+    /// Issuer that tokens must name [default: any]
+    #[arg(long, env = "JWT_ISSUER")]
+    pub jwt_issuer: Option<String>,
+    /// Audience that tokens must name [default: any]
+    #[arg(long, env = "JWT_AUDIENCE")]
+    pub jwt_audience: Option<String>,
+}
+
+/// What one client, or all together, may ask for.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Events a second that one socket may send; twice as many at once [default: any number]
+    #[arg(long, env = "LIMIT_EVENTS_PER_SECOND", value_name = "RATE")]
+    pub limit_events_per_second: Option<f64>,
+    /// Rooms a minute that one socket may join [default: any number]
+    #[arg(long, env = "LIMIT_JOINS_PER_MINUTE", value_name = "RATE")]
+    pub limit_joins_per_minute: Option<f64>,
+    /// Sockets a second that may join a namespace here; the others are told when to come back
+    /// [default: any number]
+    #[arg(long, env = "LIMIT_CONNECTS_PER_SECOND", value_name = "RATE")]
+    pub limit_connects_per_second: Option<f64>,
+}
+
+/// Who is told what happens.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[command(next_help_heading = "Webhook")]
+pub struct Webhook {
+    /// URL that events are posted to as JSON [default: no webhook]
+    #[arg(long, env = "WEBHOOK_URL")]
+    pub webhook_url: Option<String>,
+    /// What is posted: connect, disconnect and names of the application's events
+    /// [default: connect,disconnect]
+    #[arg(long, env = "WEBHOOK_EVENTS", value_delimiter = ',')]
+    pub webhook_events: Option<Vec<String>>,
+    /// File with the secret that posts are signed with (HMAC-SHA256) [default: not signed]
+    #[arg(long, env = "WEBHOOK_SECRET_FILE")]
+    pub webhook_secret_file: Option<PathBuf>,
+    /// Milliseconds to wait for an answer [default: 5000]
+    #[arg(long, env = "WEBHOOK_TIMEOUT")]
+    pub webhook_timeout: Option<u64>,
+    /// How often a post that failed is tried again, after longer and longer pauses [default: 3]
+    #[arg(long, env = "WEBHOOK_RETRIES")]
+    pub webhook_retries: Option<u32>,
 }
 
 /// What is logged, to standard error.
@@ -235,7 +319,7 @@ pub enum LogFormat {
 impl Options {
     /// All keys with their values, `null` where an option was not given.
     pub fn to_map(&self) -> Map<String, Value> {
-        let Self { endpoints, engine, fleet, redis, application, logs } = self;
+        let Self { endpoints, engine, fleet, redis, application, tokens, limits, webhook, logs } = self;
         let mut all = Map::new();
         for group in [
             serde_json::to_value(endpoints),
@@ -243,6 +327,9 @@ impl Options {
             serde_json::to_value(fleet),
             serde_json::to_value(redis),
             serde_json::to_value(application),
+            serde_json::to_value(tokens),
+            serde_json::to_value(limits),
+            serde_json::to_value(webhook),
             serde_json::to_value(logs),
         ] {
             // Structs of optional scalars: they always become an object.
@@ -268,6 +355,9 @@ impl Options {
             fleet: group(file, &all)?,
             redis: group(file, &all)?,
             application: group(file, &all)?,
+            tokens: group(file, &all)?,
+            limits: group(file, &all)?,
+            webhook: group(file, &all)?,
             logs: group(file, &all)?,
         })
     }
