@@ -11,6 +11,11 @@ machine_pid() { # MACHINE: prints the pid of its first process, if that runs (a 
 	[ "${st[21]}" = "$start" ] && echo "$pid"
 }
 
+give_up() { # MACHINE MESSAGE: with the last lines of its logs, for `cluster run` removes them
+	tail -n 8 "$DIR/$1"/log/* >&2 || true
+	die "$2; its logs are in $DIR/$1/log"
+}
+
 start_machine() {
 	local m=$1 pid n
 	if machine_pid "$m" >/dev/null; then
@@ -26,7 +31,7 @@ start_machine() {
 		exec setsid unshare --fork --kill-child=KILL --pid --mount --net --uts --ipc bash "$SELF" __machine "$m" </dev/null >>"$DIR/$m/log/machine" 2>&1
 	) 8>&- &
 	disown
-	wait_for 30 test -s "$DIR/$m/pid" || die "$m did not start; see $DIR/$m/log/machine"
+	wait_for 30 test -s "$DIR/$m/pid" || give_up "$m" "$m did not start"
 	if [ "$m" = cp ]; then
 		connect_host
 		for n in $(nodes); do ! machine_pid "$n" >/dev/null || connect "$n"; done
