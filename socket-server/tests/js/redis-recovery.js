@@ -4,6 +4,9 @@ const assert = require("node:assert/strict");
 const net = require("node:net");
 const { connect, next, sleep, until } = require("./util");
 
+/** What is seen when a scenario does not end. */
+const progress = { report: () => "" };
+
 /** A load balancer in front of the servers: new connections go to the current one. */
 async function balancer(ports) {
   let current = ports[0];
@@ -46,9 +49,15 @@ async function moving(urls, command) {
     listeners.push(listener);
   }
 
+  progress.report = () => {
+    const state = ({ socket, got, recovered, fresh }) =>
+      `${socket.connected ? "connected" : "away"}: ${got.length} got, last ${got.at(-1)}, ${recovered} recovered, ${fresh} fresh`;
+    return [`${sent} sent, talker connected: ${talker?.connected}`, ...listeners.map(state)].join("\n");
+  };
+
   // The talker sends the next number when the last has been taken: so numbers have an order.
-  const talker = await connect(urls[urls.length - 1], options);
   let sent = 0;
+  const talker = await connect(urls[urls.length - 1], options);
   let talking = true;
   const talk = (async () => {
     while (talking) {
@@ -111,7 +120,10 @@ async function redisRestarted(...urls) {
 }
 
 module.exports = {
-  "redis: connections are cut": cut,
-  "redis: a server is killed": killed,
-  "redis: redis is restarted": redisRestarted,
+  progress,
+  scenarios: {
+    "redis: connections are cut": cut,
+    "redis: a server is killed": killed,
+    "redis: redis is restarted": redisRestarted,
+  },
 };

@@ -24,8 +24,11 @@ use crate::packet::Payload;
 
 /// Entries that are read at once.
 const PAGE: u64 = 1_000;
-/// How long this server may take to read as far as the client has been elsewhere.
-const CATCH_UP: Duration = Duration::from_secs(5);
+/// How long a client is kept waiting for Redis to come back, or for this server to read as far as the client has
+/// been elsewhere. Then it starts afresh, and is told so.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Pause after a failure.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// See [`Adapter::restore_session`](crate::adapter::Adapter::restore_session).
 pub async fn restore(
@@ -34,10 +37,22 @@ pub async fn restore(
     pid: &str,
     offset: Option<&str>,
 ) -> Option<RestoredSession> {
-    match try_restore(hub, nsp, pid, offset).await {
+    let attempts = async {
+        loop {
+            match try_restore(hub, nsp, pid, offset).await {
+                Ok(restored) => return restored,
+                Err(error) => {
+                    tracing::debug!(%error, "a session cannot be read yet");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, attempts).await {
         Ok(restored) => restored,
-        Err(error) => {
-            tracing::warn!(%error, "a session cannot be restored");
+        Err(_) => {
+            hub.redis.observer().error("not_recovered");
+            tracing::warn!("a client could not be brought back to its session in time: it starts afresh");
             None
         }
     }
@@ -60,7 +75,7 @@ async fn try_restore(
     };
     let mut position = hub.position.subscribe();
     let caught_up = position.wait_for(|position| position.is_some_and(|position| position >= offset.id));
-    if !matches!(tokio::time::timeout(CATCH_UP, caught_up).await, Ok(Ok(_))) {
+    if caught_up.await.is_err() {
         return Ok(None);
     }
 
