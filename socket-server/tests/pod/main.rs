@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // whatever fails here fails the test
 
 mod admin;
+mod app;
 mod capacity;
 mod drain;
 mod http;
