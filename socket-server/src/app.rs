@@ -4,6 +4,7 @@ mod api;
 mod auth;
 mod echo;
 mod limits;
+mod presence;
 mod reply;
 mod room_name;
 mod rooms;
@@ -18,6 +19,7 @@ use auth::{KeySource, SetSource};
 use room_name::USER_PREFIX;
 pub use shard::Shard;
 
+use crate::adapter::redis::{Redis, RedisError, RedisObserver};
 use crate::config::{AppName, Config, Jwt, KeyFiles, Secret};
 use crate::http_client::{HttpClient, HttpError};
 use crate::io::{Io, Namespace};
@@ -28,6 +30,9 @@ pub enum AppError {
     /// The client of webhooks and key sets.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The URL is none.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
     /// The file has changed since the configuration was checked, or is no key.
     #[error("jwt: the key cannot be used: {0}")]
     Key(String),
@@ -37,7 +42,11 @@ pub enum AppError {
 ///
 /// # Errors
 /// [`AppError`].
-pub fn start(io: &Io, config: &Config) -> Result<Option<Api>, AppError> {
+pub fn start(
+    io: &Io,
+    config: &Config,
+    observer: Option<Arc<dyn RedisObserver>>,
+) -> Result<Option<Api>, AppError> {
     let namespaces: Vec<Namespace> = match config.app {
         AppName::Rooms => config.namespaces.iter().map(|name| io.of(name)).collect(),
         AppName::Echo => echo::NAMESPACES.iter().map(|name| io.of(name)).collect(),
@@ -54,6 +63,14 @@ pub fn start(io: &Io, config: &Config) -> Result<Option<Api>, AppError> {
         (Some(webhook), Some(client)) => Some(webhook::Webhook::start(webhook, &config.instance_id, client)),
         _ => None,
     };
+    // Without tokens nobody is known by name.
+    let presence = match (&config.redis, &verifier, observer) {
+        (Some(redis), Some(_), Some(observer)) => {
+            let redis = Redis::connect(redis.url.reveal(), observer)?;
+            Some(presence::Presence::start(redis, &config.instance_id))
+        }
+        _ => None,
+    };
     for namespace in &namespaces {
         // In this order: a client learns first that it may not, then that it is elsewhere, then that it is early.
         if let Some(verifier) = &verifier {
@@ -65,6 +82,9 @@ pub fn start(io: &Io, config: &Config) -> Result<Option<Api>, AppError> {
         limits::enforce(namespace, config.limit);
         if let Some(webhook) = &webhook {
             webhook.attach(namespace);
+        }
+        if let Some(presence) = &presence {
+            presence.attach(namespace);
         }
         match config.app {
             AppName::Rooms => rooms::rooms(namespace),

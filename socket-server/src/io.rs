@@ -17,6 +17,7 @@ mod wire;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytestring::ByteString;
 use parking_lot::RwLock;
@@ -41,6 +42,8 @@ pub(crate) struct IoInner {
     options: ServerOptions,
     adapter: AdapterFactory,
     stats: Arc<Stats>,
+    /// Volatile events are not even tried.
+    sheds_volatile: Arc<AtomicBool>,
     observer: Arc<dyn Observer>,
     namespaces: RwLock<HashMap<ByteString, Arc<NamespaceInner>>>,
     dynamic: RwLock<Vec<Dynamic>>,
@@ -103,6 +106,7 @@ impl Io {
             options,
             adapter,
             stats,
+            sheds_volatile: Arc::default(),
             observer,
             namespaces: RwLock::default(),
             dynamic: RwLock::default(),
@@ -136,6 +140,11 @@ impl Io {
         let template = NamespaceInner::new(&self.0, name, Arc::default(), false);
         dynamic.push(Dynamic { matches: Arc::new(matches), template: Arc::clone(&template) });
         Namespace(template)
+    }
+
+    /// Drops volatile events to the sockets of this server, for want of memory, or no longer.
+    pub(crate) fn shed_volatile(&self, shed: bool) {
+        self.0.sheds_volatile.store(shed, Relaxed);
     }
 
     /// The namespaces that there are.

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
+use socket_server::adapter::redis::RedisObserver;
 use socket_server::admin::auth::Access;
 use socket_server::admin::{self, Routes};
 use socket_server::app;
@@ -74,7 +75,8 @@ fn build(config: &Config, sharing: Sharing) -> anyhow::Result<Arc<Pod>> {
         .observer(timings.clone())
         .fallback(socket_port.fallback())
         .build();
-    let api = app::start(server.io(), config)?;
+    let observer = redis.clone().map(|redis| redis as Arc<dyn RedisObserver>);
+    let api = app::start(server.io(), config, observer)?;
     let pod = Pod::new(Parts {
         instance: config.instance_id.clone(),
         capacity: config.max_connections,

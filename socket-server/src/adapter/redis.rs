@@ -22,6 +22,7 @@ mod testing;
 mod vectors;
 
 pub use classic::Classic;
+pub(crate) use client::Redis;
 pub use client::{RedisError, RedisObserver, Unobserved};
 pub use sharded::Sharded;
 pub use streams::{Streams, StreamsOptions};

@@ -1,5 +1,6 @@
 //! A namespace's sockets on this server.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ pub struct Local {
     rooms: Mutex<Rooms>,
     adapter: OnceLock<Weak<dyn Adapter>>,
     stats: Arc<Stats>,
+    sheds_volatile: Arc<AtomicBool>,
     pub(super) handlers: Arc<Handlers>,
     pub(super) next_ack: std::sync::atomic::AtomicU64,
 }
@@ -35,13 +37,20 @@ impl std::fmt::Debug for Local {
 }
 
 impl Local {
-    pub(super) fn new(nsp: ByteString, parser: Parser, handlers: Arc<Handlers>, stats: Arc<Stats>) -> Self {
+    pub(super) fn new(
+        nsp: ByteString,
+        parser: Parser,
+        handlers: Arc<Handlers>,
+        stats: Arc<Stats>,
+        sheds_volatile: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             nsp,
             parser,
             rooms: Mutex::default(),
             adapter: OnceLock::new(),
             stats,
+            sheds_volatile,
             handlers,
             next_ack: Default::default(),
         }
@@ -69,11 +78,20 @@ impl Local {
         &self.stats
     }
 
+    /// Whether there is no memory for volatile events; counts the one that is in question.
+    pub(super) fn drops_volatile(&self) -> bool {
+        let drops = self.sheds_volatile.load(Relaxed);
+        if drops {
+            self.stats.volatile_dropped.inc();
+        }
+        drops
+    }
+
     /// Sends an event to the sockets here that `options` mean; encodes and frames it once. Returns how many got it
     /// or will.
     pub fn broadcast(&self, data: &Payload, options: &BroadcastOptions) -> usize {
         let targets = self.targets(options);
-        if targets.is_none() {
+        if targets.is_none() || (options.flags.volatile && self.drops_volatile()) {
             return 0;
         }
         let frames = self.encode(&Packet::new(PacketType::Event, self.nsp.clone(), Some(data.clone())));

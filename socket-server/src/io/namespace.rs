@@ -27,7 +27,13 @@ impl NamespaceInner {
         handlers: Arc<Handlers>,
         is_child: bool,
     ) -> Arc<Self> {
-        let local = Arc::new(Local::new(name, io.options.parser, handlers, Arc::clone(&io.stats)));
+        let local = Arc::new(Local::new(
+            name,
+            io.options.parser,
+            handlers,
+            Arc::clone(&io.stats),
+            Arc::clone(&io.sheds_volatile),
+        ));
         let adapter = (io.adapter)(Arc::clone(&local));
         local.set_adapter(&adapter);
         Arc::new(Self { local, adapter, io: Arc::downgrade(io), is_child })

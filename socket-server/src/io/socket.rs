@@ -100,6 +100,9 @@ impl SocketInner {
     }
 
     pub(super) fn send(&self, packet: &Packet, volatile: bool) -> Sent {
+        if volatile && self.nsp.local().drops_volatile() {
+            return Sent::Dropped;
+        }
         let sent = self.conn.send(&self.nsp.local().encode(packet), volatile);
         if matches!(sent, Sent::Written | Sent::Queued)
             && matches!(packet.kind, PacketType::Event | PacketType::Ack)

@@ -16,6 +16,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// For what waits for a client to reach it before its transport is closed.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Of the connections that bytes wait for, one in so many is closed at a time when memory has run short.
+const SLOWEST_PART: usize = 20;
+
 /// The connections of a server.
 pub struct ServerSockets {
     server: Server,
@@ -43,11 +46,33 @@ impl ServerSockets {
         self.state.lock().shedding
     }
 
-    /// Gives up as much as `shedding` says.
+    /// Gives up as much as `shedding` says; to be called again for as long as memory is short.
     pub fn shed(&self, shedding: Shedding) {
         let mut state = self.state.lock();
         state.shedding = shedding;
         self.admit(&state);
+        drop(state);
+        self.server.io().shed_volatile(shedding >= Shedding::DropVolatile);
+        if shedding >= Shedding::CloseSlowest {
+            self.close_slowest();
+        }
+    }
+
+    /// Cuts the connections that most bytes wait for: what waits is recovered when the client comes back, to a
+    /// server with more memory.
+    fn close_slowest(&self) {
+        let mut waiting: Vec<(usize, Connection)> = self
+            .server
+            .connections()
+            .into_iter()
+            .map(|connection| (connection.queued_bytes(), connection))
+            .filter(|(bytes, _)| *bytes > 0)
+            .collect();
+        waiting.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        waiting.truncate(waiting.len().div_ceil(SLOWEST_PART));
+        let bytes: usize = waiting.iter().map(|(bytes, _)| bytes).sum();
+        tracing::warn!(connections = waiting.len(), bytes, "memory is short: the slowest clients are closed");
+        waiting.iter().for_each(|(_, connection)| connection.cut());
     }
 
     /// A drain and a want of memory both refuse new ones: only without either they are accepted.

@@ -1,7 +1,7 @@
 // The rooms application, with all that can be configured for it.
 "use strict";
 const assert = require("node:assert/strict");
-const { connect, io, next, sleep } = require("./util");
+const { connect, io, next, sleep, until } = require("./util");
 
 /** The `connect_error` of a client that is not let in. */
 async function refused(url, options) {
@@ -161,10 +161,32 @@ async function api(url) {
   assert.equal((await call("GET", "users/ada"))[1].online, false);
 }
 
+/** What backends read of users in Redis, on the server `pod-7`. */
+async function presence(url) {
+  const redis = await require("redis").createClient({ url: process.env.REDIS_URL }).connect();
+  const there = async (condition) => {
+    await until(async () => condition(await redis.hGetAll("user:connections"), await redis.hGetAll("user:ada")));
+  };
+  const auth = { token: process.env.ADA };
+  const [one, two] = [await connect(url, { auth }), await connect(url, { auth })];
+  await there((all, ada) => all.ada === "pod-7" && ada.socketId === two.id);
+  const { serverId, status, connectedAt } = await redis.hGetAll("user:ada");
+  assert.deepEqual([serverId, status], ["pod-7", "online"]);
+  assert.ok(Math.abs(Date.now() - connectedAt) < 60_000);
+  assert.ok((await redis.ttl("user:ada")) > 0, "a killed server's users do not stay for ever");
+  two.disconnect();
+  await there((all, ada) => all.ada === "pod-7" && ada.socketId === one.id);
+  // Another server has the user by now: this one must not take that back.
+  await redis.hSet("user:connections", "ada", "pod-8");
+  one.disconnect();
+  await there((all, ada) => all.ada === "pod-8" && ada.socketId === undefined);
+  await redis.quit();
+}
+
 async function joinOnce(url) {
   const socket = await connect(url);
   assert.deepEqual(await socket.emitWithAck("joinRoom", { room: "r" }), { ok: true });
   socket.disconnect();
 }
 
-module.exports = { rooms, roomsRefuse, echo, tokens, shards, limits, connects, api, joinOnce };
+module.exports = { rooms, roomsRefuse, echo, tokens, shards, limits, connects, api, presence, joinOnce };

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::admin::in_seconds;
 use crate::process::Process;
+use crate::redis::Redis;
 
 const SECRET: &str = "a secret of tests, long enough for HS256";
 
@@ -118,6 +119,21 @@ fn api() {
         ("BOB", token("bob", json!({}))),
     ]);
     scenario("api", &server, &environment);
+}
+
+#[test]
+fn presence() {
+    let (secret, redis) = (file(SECRET), Redis::start());
+    let server = Process::start(&[
+        "--jwt-secret-file",
+        secret.path().to_str().unwrap(),
+        "--redis-url",
+        &redis.url(),
+        "--instance-id",
+        "pod-7",
+    ]);
+    let environment = HashMap::from([("REDIS_URL", redis.url()), ("ADA", token("ada", json!({})))]);
+    scenario("presence", &server, &environment);
 }
 
 /// The first answers are errors: what is posted then comes again, with the same id and signature.

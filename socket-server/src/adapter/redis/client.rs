@@ -283,6 +283,38 @@ impl Redis {
         self.observed("DEL", client.del::<Value, _>(key)).await.map(drop)
     }
 
+    /// Sets fields of a hash, and gives the key a time to live where one is said.
+    pub async fn set_fields(
+        &self,
+        key: &str,
+        fields: &[(&str, &str)],
+        ttl: Option<Duration>,
+    ) -> Result<(), RedisError> {
+        let client = self.once();
+        let mut arguments = vec![key.to_owned()];
+        arguments.extend(fields.iter().flat_map(|(field, value)| [(*field).to_owned(), (*value).to_owned()]));
+        let command = CustomCommand::new_static("HSET", ClusterHash::FirstKey, false);
+        self.observed("HSET", client.custom::<Value, _>(command, arguments)).await?;
+        match ttl {
+            Some(ttl) => self.extend_one(key, ttl).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a script on one key.
+    pub async fn script(
+        &self,
+        script: &'static str,
+        key: &str,
+        arguments: &[&str],
+    ) -> Result<(), RedisError> {
+        let client = self.once();
+        let hash = ClusterHash::Custom(fred::util::redis_keyslot(key.as_bytes()));
+        let command = CustomCommand::new_static("EVAL", hash, false);
+        let all: Vec<&str> = [script, "1", key].into_iter().chain(arguments.iter().copied()).collect();
+        self.observed("EVAL", client.custom::<Value, _>(command, all)).await.map(drop)
+    }
+
     /// Publishes messages in one round trip, in order; on a cluster `sharded` keeps each to its channel's shard.
     pub async fn publish(&self, messages: Vec<(String, Bytes)>, sharded: bool) -> Result<(), RedisError> {
         let options = self.once().options().clone();
