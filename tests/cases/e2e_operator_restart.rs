@@ -5,7 +5,9 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 use socketfleet_api::contract::labels;
-use socketfleet_tests::{ClientOptions, History, Until, Weight, scenario, servers, small_fleet};
+use socketfleet_tests::{
+    ClientOptions, History, OPERATOR_NAMESPACE, OPERATOR_PODS, Until, Weight, scenario, servers, small_fleet,
+};
 
 #[tokio::test]
 async fn a_drain_survives_the_operator_and_keeps_its_deadline() {
@@ -25,9 +27,9 @@ async fn a_drain_survives_the_operator_and_keeps_its_deadline() {
         let pods = s.pods().until_all(&servers("chat"), "a drain's marks", drains).await;
         let victim = pods.iter().find(|p| p.annotations().contains_key(labels::DRAIN_DEADLINE)).unwrap();
 
-        let operators: Api<Pod> = Api::namespaced(s.client.clone(), "socketfleet-system");
+        let operators: Api<Pod> = Api::namespaced(s.client.clone(), OPERATOR_NAMESPACE);
         let killed = DeleteParams::default().grace_period(0);
-        let killed = operators.delete_collection(&killed, &ListParams::default().labels(OPERATOR)).await;
+        let killed = operators.delete_collection(&killed, &ListParams::default().labels(OPERATOR_PODS)).await;
         assert!(killed.unwrap().left().is_some_and(|pods| !pods.items.is_empty()), "no operator was running");
 
         s.pods().until_gone(&victim.name_any()).await;
@@ -41,5 +43,3 @@ async fn a_drain_survives_the_operator_and_keeps_its_deadline() {
     })
     .await;
 }
-
-const OPERATOR: &str = "app.kubernetes.io/name=socketfleet-operator";

@@ -10,9 +10,11 @@ use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 /// Namespace of the operator.
-const OPERATOR_NAMESPACE: &str = "socketfleet-system";
+pub const OPERATOR_NAMESPACE: &str = "socketfleet-system";
 /// Name of the chart's release.
-const RELEASE: &str = "socketfleet";
+pub const RELEASE: &str = "socketfleet";
+/// Label selector of the operator's pods.
+pub const OPERATOR_PODS: &str = "app.kubernetes.io/name=socketfleet-operator";
 
 /// A cluster with the operator on it.
 pub struct Cluster {
@@ -82,13 +84,26 @@ impl Cluster {
         Ok(())
     }
 
-    /// Installs or upgrades the operator from its chart and waits until it runs.
+    /// Installs or upgrades the operator from its chart, with further values, and waits until it runs.
     pub fn install_operator(&self, values: &[&str]) -> Result<()> {
         let chart = repository().join("charts/socketfleet");
         let chart = chart.to_string_lossy();
+        // The tag stays the same when the image changes: the pod template has to change with it.
+        let image = repository().join(format!("build/images/socketfleet-operator-{TAG}.tar"));
+        let built = std::fs::metadata(&image)
+            .and_then(|m| m.modified())
+            .with_context(|| format!("{}", image.display()))?;
+        let built = built.duration_since(std::time::UNIX_EPOCH)?.as_millis();
+        let images = [
+            "image.repository=localhost/socketfleet-operator".to_owned(),
+            format!("image.tag={TAG}"),
+            format!("podAnnotations.built=t{built}"),
+            format!("defaults.serverImage=localhost/socket-server:{TAG}"),
+            "defaults.redisImage=localhost/redis:7".to_owned(),
+        ];
         let mut args = vec!["upgrade", "--install", RELEASE, &chart, "--namespace", OPERATOR_NAMESPACE];
         args.extend(["--create-namespace", "--wait", "--timeout", "2m"]);
-        for value in TEST_VALUES.iter().chain(values) {
+        for value in images.iter().map(String::as_str).chain(values.iter().copied()) {
             args.extend(["--set", value]);
         }
         self.helm(&args).map(drop)
@@ -129,9 +144,6 @@ pub const TAG: &str = "dev";
 /// All images that tests need.
 pub const IMAGES: [&str; 5] =
     ["socketfleet-operator", "socket-server", "redis", "prometheus", "socketfleet-client"];
-
-/// Values of the chart that the tests run with.
-const TEST_VALUES: [&str; 0] = [];
 
 /// The root of this repository.
 pub fn repository() -> PathBuf {

@@ -14,7 +14,7 @@ mod stats;
 mod until;
 
 pub use clients::{ClientOptions, Clients};
-pub use cluster::{Cluster, IMAGES, TAG, repository};
+pub use cluster::{Cluster, IMAGES, OPERATOR_NAMESPACE, OPERATOR_PODS, RELEASE, TAG, repository};
 pub use fleets::{fleet, servers, small_fleet, sockets_on};
 pub use history::History;
 pub use scenario::{Scenario, Weight, scenario};

@@ -14,7 +14,7 @@ use socketfleet_api::SocketFleet;
 use socketfleet_api::fleet::Phase;
 use tokio::sync::{RwLock, Semaphore};
 
-use crate::{ClientOptions, Clients, Cluster, Until, repository, servers};
+use crate::{ClientOptions, Clients, Cluster, OPERATOR_NAMESPACE, OPERATOR_PODS, Until, repository, servers};
 
 /// What a test does to the cluster that others run on too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,8 +173,7 @@ impl Scenario {
         ] {
             self.save(&folder.join(file), &[&ours, args].concat());
         }
-        let operator =
-            ["logs", "-n", "socketfleet-system", "-l", "app.kubernetes.io/name=socketfleet", "--tail=2000"];
+        let operator = ["logs", "-n", OPERATOR_NAMESPACE, "-l", OPERATOR_PODS, "--tail=2000"];
         self.save(&folder.join("operator.log"), &operator);
         eprintln!("what {name} left is in {}", folder.display());
     }

@@ -10,7 +10,7 @@ use kube::{Api, Client};
 use serde_json::json;
 use socketfleet_api::SocketFleet;
 use socketfleet_api::fleet::condition;
-use socketfleet_tests::{Cluster, Until, condition_is, fleet};
+use socketfleet_tests::{Cluster, OPERATOR_NAMESPACE, OPERATOR_PODS, Until, condition_is, fleet};
 
 use super::{Figure, latency, pods, quantile, usage};
 
@@ -25,14 +25,7 @@ const CHANGES: i32 = 100;
 pub async fn measure(cluster: &Cluster, client: &Client) -> Result<Vec<Figure>> {
     cluster.script(&["fake-nodes", NODES])?;
     let _answers = pods::start(cluster)?;
-    let operator = [
-        "scale",
-        "deployment",
-        "-n",
-        "socketfleet-system",
-        "-l",
-        "app.kubernetes.io/name=socketfleet-operator",
-    ];
+    let operator = ["scale", "deployment", "-n", OPERATOR_NAMESPACE, "-l", OPERATOR_PODS];
     cluster.kubectl(&[&operator[..], &["--replicas=0"]].concat())?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let namespace = serde_json::from_value(json!({ "metadata": { "name": NAMESPACE } }))?;

@@ -5,9 +5,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
+use socketfleet_tests::{OPERATOR_NAMESPACE, OPERATOR_PODS};
 
-const NAMESPACE: &str = "socketfleet-system";
-const OPERATOR: &str = "app.kubernetes.io/name=socketfleet-operator";
 /// What others write all the time: heartbeats, simulated pods, Events.
 const NOT_OURS: [&str; 6] = ["leases", "nodes", "pods", "events", "endpointslices", "apiservices"];
 
@@ -19,8 +18,8 @@ pub struct Usage {
 
 /// Of all operator pods together.
 pub async fn of_operator(client: &Client) -> Result<Usage> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    let pods = pods.list(&ListParams::default().labels(OPERATOR)).await?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    let pods = pods.list(&ListParams::default().labels(OPERATOR_PODS)).await?;
     let mut usage = Usage { cpu_seconds: 0.0, rss_bytes: 0.0 };
     for pod in &pods {
         let node =
