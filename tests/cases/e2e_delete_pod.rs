@@ -54,11 +54,14 @@ async fn an_evicted_pod_drains_first() {
 async fn clients_of_a_killed_pod_recover() {
     scenario("e2e_kill_pod", Weight::Heavy, async |s| {
         let (clients, pod) = fleet_with_clients(s).await;
+        let sockets = sockets_on(&s.client, &s.servers("chat").await).await[&pod];
         s.pods().delete(&pod, &DeleteParams::default().grace_period(0)).await.unwrap();
+        // Its object is gone before its process is.
+        clients.until("its clients moved", |c| c.reconnects >= sockets).await;
         let stats = outcome(s, &clients, &pod).await;
         // What a client had sent and got no answer for it sends again: that is not a loss.
         stats.assert_no_loss();
-        assert!(stats.reconnects > 0, "{stats:#?}");
+        assert_eq!(stats.reconnects, sockets, "{stats:#?}");
     })
     .await;
 }

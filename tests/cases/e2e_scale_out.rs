@@ -4,6 +4,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use socketfleet_tests::{ClientOptions, Until, Weight, scenario, small_fleet};
 
 const AUTOSCALED: &str = "
+replicas: 1
 autoscaling:
   minReplicas: 1
   maxReplicas: 5
