@@ -5,6 +5,7 @@
 //! connection's one task, which otherwise waits for input alone. Input is read into a buffer of the thread: a
 //! connection holds bytes only of a message that has not arrived whole. One [`wheel`] drives all heartbeats.
 
+mod closing;
 mod conn;
 mod frame;
 mod handshake;
@@ -27,13 +28,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+pub use closing::{Close, CloseReason};
 pub use conn::{Conn, Session};
 pub(crate) use frame::binary as encode_binary;
 pub use frame::message as encode_message;
 pub use handshake::Handshake;
 pub use http::Fallback;
 pub use id::{ID_LEN, new_id};
-pub use outbox::{Close, CloseReason, Sent};
+pub use outbox::Sent;
 pub use packet::{Message, ParseError};
 
 use crate::options::{EngineOptions, WhenFull};

@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::closing::{Close, CloseReason, Closing};
 use super::heartbeat::Heartbeat;
 use super::id::{self, Sid};
-use super::outbox::{Close, CloseReason, Flushed, Outbox, Phase, Sent, Transport};
+use super::outbox::{Flushed, Outbox, Phase, PollingState, Sent, Transport};
 use super::packet::{self, Incoming, Message};
 use super::timers::Timer;
 use super::{Engine, Handshake, Seat};
@@ -184,7 +185,7 @@ impl Conn {
 
     /// Closes the connection; once it is closing or closed, does nothing.
     pub fn close(self: &Arc<Self>, close: Close) {
-        let (now, reason, linger) = (close.is_now(), close.reason, close.linger);
+        let (now, reason, linger) = (close.is_now(), close.reason, close.step_time());
         let mut outbox = self.outbox.lock();
         if !outbox.close(close) {
             return;
@@ -195,6 +196,11 @@ impl Conn {
             true => self.finish(reason),
             false => self.linger(if polled { POLLED_OUT } else { linger }),
         }
+    }
+
+    /// Ends the connection at once, also one that is closing.
+    pub fn abort(self: &Arc<Self>, reason: CloseReason) {
+        self.finish(reason);
     }
 
     /// Ends the connection after this time, if it has not ended by itself.
@@ -218,6 +224,7 @@ impl Conn {
         match incoming {
             Incoming::Pong => {
                 self.heartbeat.pong(timers.now(), timers.pace);
+                self.outbox.lock().step(Closing::pong);
                 return Ok(());
             }
             _ => self.heartbeat.packet(|| timers.now(), timers.pace),
@@ -242,11 +249,30 @@ impl Conn {
 
     /// The last moment of a closing connection has come.
     pub(super) fn finish_lingering(self: &Arc<Self>) {
-        let reason = match &self.outbox.lock().phase {
-            Phase::Closing(closing) => closing.close.reason,
-            Phase::Open | Phase::Closed => return,
+        let (reason, more) = {
+            let mut outbox = self.outbox.lock();
+            let more = outbox.step(Closing::timed_out);
+            match &outbox.phase {
+                Phase::Closing(closing) => (closing.reason(), more.then(|| closing.step_time())),
+                Phase::Open | Phase::Closed => return,
+            }
         };
-        self.finish(reason);
+        match more {
+            Some(step_time) => self.linger(step_time),
+            None => self.finish(reason),
+        }
+    }
+
+    /// Whether a close would catch the client in between two messages. A polling client whose request with data is
+    /// under way forgets what it has emitted since, when its connection is closed.
+    pub fn is_quiet(&self, quiet: Duration) -> bool {
+        match &self.outbox.lock().transport {
+            Transport::Polling(PollingState { posting, posted, upgrading, poll: _ }) => {
+                let since = self.engine.timers.now().saturating_sub(*posted);
+                !posting && !upgrading && since >= quiet.as_millis() as u64
+            }
+            Transport::WebSocket(_) | Transport::None => true,
+        }
     }
 
     /// Writes what waits, for the task of a WebSocket.

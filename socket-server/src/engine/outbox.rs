@@ -3,54 +3,17 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 
-use super::frame::{self, Opcode};
+use super::closing::{Close, CloseReason, Closing, Next};
 use super::packet;
 
 /// Buffers given to the kernel in one call when a queue is flushed.
 const MAX_SLICES: usize = 16;
-
-/// How long a connection that is closed without a word about it has for its end.
-const LINGER: Duration = Duration::from_secs(5);
-
-/// Why a connection ends, in Node's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The peer closed it.
-    TransportClose,
-    /// It broke.
-    TransportError,
-    /// The heartbeat was not answered.
-    PingTimeout,
-    /// The peer sent what is not the protocol.
-    ParseError,
-    /// The server closed it.
-    ForcedClose,
-    /// The server moves its clients elsewhere.
-    Drain,
-    /// More waited for it than may wait.
-    SlowConsumer,
-}
-
-impl CloseReason {
-    /// The word that Node hands to `disconnect` handlers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TransportClose => "transport close",
-            Self::TransportError | Self::SlowConsumer => "transport error",
-            Self::PingTimeout => "ping timeout",
-            Self::ParseError => "parse error",
-            Self::ForcedClose => "forced server close",
-            Self::Drain => "server shutting down",
-        }
-    }
-}
 
 /// What became of a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,51 +28,6 @@ pub enum Sent {
     Closed,
 }
 
-/// How a connection is closed.
-#[derive(Debug)]
-pub struct Close {
-    pub(super) reason: CloseReason,
-    /// WebSocket close code; `None` closes without flushing or a word.
-    code: Option<u16>,
-    /// Whether messages that come after our close are still given to the session.
-    deliver: bool,
-    /// How long the flush and the peer's own close may take.
-    pub(super) linger: Duration,
-    /// Told when everything was flushed and the close sent (`true`), or that it was not (`false`).
-    pub(super) done: Option<oneshot::Sender<bool>>,
-}
-
-impl Close {
-    /// At once: what is queued is lost.
-    pub fn now(reason: CloseReason) -> Self {
-        Self { reason, code: None, deliver: false, linger: Duration::ZERO, done: None }
-    }
-
-    /// After what is queued, with a closing handshake.
-    pub fn flushed(reason: CloseReason) -> Self {
-        Self { reason, code: Some(1000), deliver: false, linger: LINGER, done: None }
-    }
-
-    /// As `flushed`, and what the client sent before it saw our close still counts. The receiver is told whether
-    /// everything was flushed.
-    pub fn moved(linger: Duration) -> (Self, oneshot::Receiver<bool>) {
-        let (done, flushed) = oneshot::channel();
-        // 1012: service restart.
-        let close =
-            Self { reason: CloseReason::Drain, code: Some(1012), deliver: true, linger, done: Some(done) };
-        (close, flushed)
-    }
-
-    pub(super) fn with_code(reason: CloseReason, code: u16) -> Self {
-        Self { reason, code: Some(code), deliver: false, linger: LINGER, done: None }
-    }
-
-    /// Whether nothing is to be flushed.
-    pub(super) fn is_now(&self) -> bool {
-        self.code.is_none()
-    }
-}
-
 /// How far a connection's end is.
 #[derive(Debug)]
 pub(super) enum Phase {
@@ -117,15 +35,6 @@ pub(super) enum Phase {
     /// Nothing new is sent; what is queued is flushed, then the close.
     Closing(Box<Closing>),
     Closed,
-}
-
-#[derive(Debug)]
-pub(super) struct Closing {
-    pub close: Close,
-    /// The close is among what is queued, or sent.
-    queued: bool,
-    /// The close has been sent.
-    pub sent: bool,
 }
 
 /// The transport that is in use.
@@ -142,6 +51,8 @@ pub(super) struct PollingState {
     pub poll: Option<oneshot::Sender<Vec<u8>>>,
     /// A request with data is being read.
     pub posting: bool,
+    /// When the last one was, in milliseconds of the engine's clock.
+    pub posted: u64,
     /// A WebSocket is about to take over.
     pub upgrading: bool,
 }
@@ -230,9 +141,10 @@ impl Outbox {
             packet::encode_payload(&mut payload, frames);
         }
         self.queued = 0;
-        if let Phase::Closing(closing) = &mut self.phase {
+        if let Phase::Closing(closing) = &mut self.phase
+            && closing.polled(!payload.is_empty())
+        {
             packet::encode_payload(&mut payload, packet::text_frame("1"));
-            closing.finish(true);
         }
         payload
     }
@@ -302,32 +214,27 @@ impl Outbox {
             if self.queue.capacity() > 0 {
                 self.queue = VecDeque::new();
             }
-            match &mut self.phase {
+            let next = match &mut self.phase {
                 Phase::Open => return Flushed::All,
                 Phase::Closed => return Flushed::Ended,
-                Phase::Closing(closing) if !closing.queued => {
-                    closing.queued = true;
-                    let code = closing.close.code.unwrap_or(1000);
-                    let frame = frame::single(Opcode::Close, &frame::close_payload(code, ""));
+                Phase::Closing(closing) => closing.next(),
+            };
+            match next {
+                Next::Send(frame) => {
                     self.queued += frame.len();
                     self.queue.push_back(frame);
                 }
-                Phase::Closing(closing) => {
-                    if !closing.sent {
-                        // A stock client throws away what is sent between our close frame and the end of the
-                        // stream: both are to arrive in one go.
-                        let _ = SockRef::from(stream.as_ref()).shutdown(std::net::Shutdown::Write);
-                        closing.finish(true);
-                    }
-                    return Flushed::All;
+                Next::Shutdown => {
+                    let _ = SockRef::from(stream.as_ref()).shutdown(std::net::Shutdown::Write);
                 }
+                Next::Wait => return Flushed::All,
             }
         }
     }
 
     /// Whether a polling client has got the close.
     pub fn is_polled_out(&self) -> bool {
-        matches!((&self.transport, &self.phase), (Transport::Polling(_), Phase::Closing(c)) if c.sent)
+        matches!((&self.transport, &self.phase), (Transport::Polling(_), Phase::Closing(c)) if c.is_over())
     }
 
     /// Begins to close. Returns whether it was open.
@@ -335,10 +242,22 @@ impl Outbox {
         if !self.is_open() {
             return false;
         }
-        self.phase = Phase::Closing(Box::new(Closing { close, queued: false, sent: false }));
+        self.phase = Phase::Closing(Box::new(Closing::new(close)));
         self.answer_poll();
         self.wake();
         true
+    }
+
+    /// Something has happened that closing may have waited for: `step` says whether there is more to do.
+    pub fn step(&mut self, step: impl FnOnce(&mut Closing) -> bool) -> bool {
+        let more = match &mut self.phase {
+            Phase::Closing(closing) => step(closing),
+            Phase::Open | Phase::Closed => false,
+        };
+        if more {
+            self.wake();
+        }
+        more
     }
 
     /// Ends for good: what was queued is gone, the stream is let go. Returns whether it had not ended before, and
@@ -347,8 +266,8 @@ impl Outbox {
         let reason = match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Open => None,
             Phase::Closing(mut closing) => {
-                closing.finish(false);
-                Some(closing.close.reason)
+                closing.tell(false);
+                Some(closing.reason())
             }
             Phase::Closed => return None,
         };
@@ -361,20 +280,6 @@ impl Outbox {
         self.wake();
         self.waker = None;
         Some(reason)
-    }
-}
-
-impl Closing {
-    fn finish(&mut self, flushed: bool) {
-        self.sent |= flushed;
-        if let Some(done) = self.close.done.take() {
-            let _ = done.send(flushed);
-        }
-    }
-
-    /// Whether what still comes counts.
-    pub fn delivers(&self) -> bool {
-        self.close.deliver
     }
 }
 

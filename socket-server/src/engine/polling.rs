@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 
-use super::outbox::{Close, CloseReason, Phase, PollingState, Transport};
+use super::closing::{Close, CloseReason};
+use super::outbox::{Phase, PollingState, Transport};
 use super::{Conn, packet};
 
 /// Why a polling request is not served. Each but `Mismatch` ends the connection, as in Node.
@@ -99,7 +100,8 @@ impl Post {
     /// The request is whole: handles its packets.
     pub fn receive(mut self, payload: ByteString) {
         self.read = true;
-        self.conn.polling(|state| state.posting = false);
+        let now = self.conn.engine().timers.now();
+        self.conn.polling(|state| (state.posting, state.posted) = (false, now));
         for incoming in packet::decode_payload(payload) {
             let handled = match incoming {
                 Ok(incoming) => self.conn.on_packet(incoming),

@@ -12,8 +12,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
 use super::Conn;
+use super::closing::{Close, CloseReason, Closing};
 use super::frame::{self, Frame, FrameError, Opcode};
-use super::outbox::{Close, CloseReason, Flushed};
+use super::outbox::Flushed;
 use super::packet::{self, Incoming, Message};
 
 /// Size of the buffer that all connections of a thread read into.
@@ -224,6 +225,7 @@ impl Conn {
             End::Frame(error) => (Close::with_code(CloseReason::ParseError, error.code()), Reading::Discard),
         };
         self.close(close);
+        self.with_outbox(|outbox| outbox.step(Closing::peer_closed));
         reading
     }
 }

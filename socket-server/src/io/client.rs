@@ -83,6 +83,8 @@ impl Client {
                 joining.push((packet.nsp.clone(), Vec::new()));
                 Step::Join
             }
+            // Asked twice, answered once.
+            (PacketType::Connect, None, Some(_)) => Step::Wait,
             (PacketType::Connect | PacketType::ConnectError, ..) => Step::Invalid,
             (_, Some(_), Some(held)) if held.len() < MAX_HELD => {
                 held.push(packet.clone());

@@ -7,7 +7,7 @@ use super::handlers::{ConnectError, Middleware};
 use super::namespace::NamespaceInner;
 use super::socket::{Socket, SocketInner};
 use crate::adapter::{RestoredSession, SaveSessions};
-use crate::engine::{Close, CloseReason, Conn, ID_LEN};
+use crate::engine::{CloseReason, Conn, ID_LEN};
 use crate::packet::{Packet, PacketType, Payload};
 
 /// `recovery` is what the client says of the session before: its pid and the last offset that it has seen.
@@ -106,7 +106,7 @@ impl Joining {
         if let Some(Socket(old)) = old
             && old.pid.as_deref() == Some(pid)
         {
-            old.conn.close(Close::now(CloseReason::TransportClose));
+            old.conn.abort(CloseReason::TransportClose);
         }
     }
 }

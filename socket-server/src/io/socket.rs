@@ -42,6 +42,8 @@ pub(crate) struct SocketInner {
     auth: Option<Payload>,
     state: AtomicU8,
     unlisted: AtomicBool,
+    /// The session has been saved for the client's return, and has not changed since.
+    parked: AtomicBool,
     recovered: bool,
     /// It is being moved away: events that want an answer are not begun any more.
     moving: AtomicBool,
@@ -88,6 +90,7 @@ impl SocketInner {
             auth,
             state: AtomicU8::new(state::CONNECTING),
             unlisted: AtomicBool::new(false),
+            parked: AtomicBool::new(false),
             recovered: session.is_some(),
             moving: AtomicBool::new(false),
             unanswered: AtomicU32::new(0),
@@ -171,8 +174,9 @@ impl SocketInner {
         self.state.load(Ordering::Acquire) == state::CONNECTED
     }
 
-    /// Saves the session where it has to survive the process.
+    /// The session has changed: saves it where it has to survive the process.
     pub(super) fn save_live(&self) -> Done {
+        self.parked.store(false, Ordering::Release);
         if !self.is_connected() || self.saves() != SaveSessions::Always {
             return Done::NOW;
         }
@@ -182,8 +186,12 @@ impl SocketInner {
         }
     }
 
-    /// Saves the session of a socket whose transport is closing.
+    /// Saves the session of a socket whose transport is closing. Once, unless it changes: the client may have come
+    /// back elsewhere, and taken it, by the time that the old connection has ended.
     pub(super) fn save_closing(&self) -> Done {
+        if self.parked.swap(true, Ordering::AcqRel) {
+            return Done::NOW;
+        }
         match (self.saves(), self.session()) {
             (SaveSessions::Never, _) | (_, None) => Done::NOW,
             (_, Some(session)) => self.nsp.adapter().park_session(session),

@@ -8,9 +8,11 @@ use crate::engine::{Close, Conn};
 use crate::io::{Client, Socket};
 use crate::packet::{Args, Payload, PayloadError};
 
-/// How long answers that clients wait for may take once their connection is to go.
-const ANSWERS: Duration = Duration::from_secs(2);
-/// Between two looks at them.
+/// How long the answers that a client waits for, and the saving of its session, may take.
+const PREPARE: Duration = Duration::from_secs(2);
+/// For so long a polling client has sent nothing, when its connection is closed.
+const QUIET: Duration = Duration::from_millis(20);
+/// Between two looks.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A connection with the sockets of its client. Cheap to clone.
@@ -79,13 +81,16 @@ impl Connection {
                 while sockets.iter().any(Socket::owes_answers) {
                     tokio::time::sleep(LOOK).await;
                 }
+                while !conn.is_quiet(QUIET) {
+                    tokio::time::sleep(LOOK).await;
+                }
                 for socket in &sockets {
                     socket.save_for_move().wait().await;
                 }
             };
-            // An adapter that is cut off from its broker must not hold up the drain.
-            let _ = tokio::time::timeout(ANSWERS.min(linger), prepare).await;
-            let (close, flushed) = Close::moved(linger);
+            // Neither an adapter that is cut off from its broker nor a busy client may hold up the drain.
+            let _ = tokio::time::timeout(PREPARE.min(linger), prepare).await;
+            let (close, flushed) = Close::moved(linger, !sockets.is_empty());
             conn.close(close);
             match flushed.await {
                 Ok(true) => Moved::Flushed,

@@ -6,10 +6,10 @@ const TRANSPORTS = { websocket: ["websocket"], polling: ["polling"], upgrade: ["
 /** The next event, as its arguments without the offset that recovery adds. */
 const next = (emitter, event) => new Promise((resolve) => emitter.once(event, (...args) => resolve(args)));
 
-/** A client that has connected. */
+/** A client that has connected, at the first attempt or a later one. */
 async function connect(url, options = {}) {
   const socket = io(url, { forceNew: true, reconnectionDelay: 50, reconnectionDelayMax: 50, ...options });
-  await new Promise((resolve, reject) => socket.once("connect", resolve).once("connect_error", reject));
+  await next(socket, "connect");
   return socket;
 }
 

@@ -1,0 +1,17 @@
+// Runs one scenario against a server: node run.js SCENARIO URL. Exits with 0 when all its assertions hold.
+"use strict";
+const scenarios = { ...require("./basics"), ...require("./recovery"), ...require("./moves"), ...require("./engine") };
+
+const [name, url] = process.argv.slice(2);
+const deadline = setTimeout(() => fail(new Error("timed out")), 25_000);
+
+function fail(error) {
+  console.error(`${name}: ${error.stack}`);
+  process.exit(1);
+}
+
+process.on("unhandledRejection", fail);
+scenarios[name](url).then(() => {
+  clearTimeout(deadline);
+  process.exit(0);
+}, fail);
