@@ -126,16 +126,18 @@ fn attach(
     for room in &session.rooms {
         let _ = nsp.local().join(&socket, room.clone());
     }
-    if client.admit(&socket) {
-        socket.connected();
+    let joined = client.admit(&socket) && socket.connected();
+    if joined {
         for data in missed {
             socket.send(&Packet::new(PacketType::Event, nsp.name().clone(), Some(data)), false);
         }
-    } else {
+    }
+    // Before anything else is asked of the adapter.
+    drop(hold);
+    if !joined {
         // The connection has gone meanwhile: the session goes back as it was.
         let _ = nsp.adapter().park_session(session);
     }
-    drop(hold);
     socket
 }
 

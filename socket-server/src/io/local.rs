@@ -213,9 +213,12 @@ impl Local {
     }
 
     pub(super) fn add(&self, socket: &Arc<SocketInner>) {
-        if self.rooms.lock().add_socket(socket)
-            && let Some(adapter) = self.adapter()
-        {
+        // A socket that has gone meanwhile must not leave its name in the table.
+        let added = {
+            let mut rooms = self.rooms.lock();
+            socket.is_listed() && rooms.add_socket(socket)
+        };
+        if added && let Some(adapter) = self.adapter() {
             // Nobody waits: others can name the room only after they have heard of the socket.
             let _ = adapter.room_created(&socket.id);
         }

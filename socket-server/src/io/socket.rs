@@ -132,15 +132,24 @@ impl SocketInner {
         self.unlisted.store(true, Ordering::Release);
     }
 
-    /// It has passed the middlewares: says so to the client.
-    pub(super) fn connected(self: &Arc<Self>) {
-        self.state.store(state::CONNECTED, Ordering::Release);
+    /// It has passed the middlewares: says so to the client. `false`: the connection has gone meanwhile.
+    pub(super) fn connected(self: &Arc<Self>) -> bool {
+        let joined = self.state.compare_exchange(
+            state::CONNECTING,
+            state::CONNECTED,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        if joined.is_err() {
+            return false;
+        }
         if self.pid.is_some() && !self.recovered && self.saves() == SaveSessions::Always {
             let offset = self.nsp.adapter().offset();
             self.with_extra(|extra| extra.offset = offset);
         }
         self.nsp.local().add(self);
         self.send_connect();
+        true
     }
 
     fn send_connect(&self) {
