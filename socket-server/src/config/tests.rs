@@ -88,6 +88,34 @@ fn what_is_wrong_is_named_with_its_remedy() {
 }
 
 #[test]
+fn the_example_is_valid() {
+    let example = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../config/socket-server.yaml"));
+    let config = load(&Options::default(), Some(example)).expect("valid");
+    assert_eq!(config.max_connections, 20_000);
+}
+
+#[test]
+fn what_applications_need_is_checked_too() {
+    for (flags, part) in [
+        (&["--shard-index", "4", "--shard-count", "4"][..], "shard.index is 4 of 4 shards"),
+        (&["--shard-index", "4"], "needs shard.count"),
+        (&["--shard-count", "4"], "needs shard.index"),
+        (&["--namespaces", "chat"], "a namespace begins with a slash"),
+        (&["--jwt-secret-file", "/nowhere"], "jwt.secretFile names /nowhere"),
+        (&["--jwt-jwks-url", "ftp://x"], "jwt.jwksUrl must be an http or https URL"),
+        (&["--jwt-issuer", "us"], "need keys"),
+        (&["--jwt-jwks-url", "https://x", "--jwt-jwks-file", "/dev/null"], "several places"),
+        (&["--limit-events-per-second", "0"], "limit.eventsPerSecond must be a number above 0"),
+        (&["--webhook-events", "connect"], "webhook.url is missing"),
+        (&["--webhook-url", "x"], "webhook.url must be an http or https URL"),
+        (&["--api-token-file", "/nowhere"], "api.tokenFile names /nowhere"),
+    ] {
+        let said = refused(flags, None);
+        assert!(said.contains(part), "`{part}` is missing for {flags:?}: {said}");
+    }
+}
+
+#[test]
 fn all_that_is_wrong_is_said_at_once() {
     let said = refused(&["--ping-timeout", "0", "--max-connections", "0"], None);
     assert_eq!(said.lines().count(), 2, "{said}");
@@ -134,6 +162,9 @@ fn help_tells_the_defaults_that_are_in_force() {
         ("--upgrade-timeout", config.upgrade_timeout.as_millis().to_string()),
         ("--max-http-buffer-size", config.max_http_buffer_size.to_string()),
         ("--max-queued-bytes", config.max_queued_bytes.to_string()),
+        ("--app", "rooms".into()),
+        ("--webhook-timeout", "5000".into()),
+        ("--webhook-retries", "3".into()),
         ("--log-level", config.log.level.clone()),
     ] {
         let told = help.split(&format!("{flag} ")).nth(1).and_then(|rest| rest.split("[default: ").nth(1));

@@ -171,6 +171,14 @@ fn shutting_down_bounds_every_deadline_and_cannot_be_taken_back() {
 }
 
 #[test]
+fn shutting_down_with_few_sockets_does_not_take_the_whole_time() {
+    let mut server = Fake::new(100);
+    server.drain.shut_down(server.now, seconds(300.0));
+    server.run_until(5.1);
+    assert_eq!((server.open, server.drain.forced()), (0, 0));
+}
+
+#[test]
 fn shutting_down_keeps_an_earlier_deadline() {
     let mut server = Fake::new(1);
     server.request(5.0, Pace::PerSecond(0.0));
