@@ -4,6 +4,7 @@
 //! the watch asks for metadata only, but for those that bear a fleet's label. On Nodes, cluster-wide, `list` and `watch`:
 //! without them cordoned and lost nodes are not noticed, and all else works.
 
+mod packed;
 mod trim;
 mod watch;
 
@@ -23,7 +24,12 @@ use crate::fleet::references::secret_refs;
 use crate::kinds::Kind;
 use crate::open_sockets::OpenSockets;
 use crate::triggers::Triggers;
+use packed::Packed;
 use watch::Watch;
+
+/// Objects of one page of a list. A page is in memory as a whole, untrimmed, and memory that is used once stays with the
+/// process.
+const PAGE: u32 = 100;
 
 /// Names a fleet.
 pub type FleetRef = ObjectRef<SocketFleet>;
@@ -39,7 +45,7 @@ pub struct Cache {
     pub nodes: Store<Node>,
     /// Metadata of all Secrets, to notice those that fleets refer to.
     pub secrets: Store<PartialObjectMeta<Secret>>,
-    owned: BTreeMap<Kind, Store<DynamicObject>>,
+    owned: BTreeMap<Kind, Store<Packed>>,
 }
 
 impl Cache {
@@ -52,8 +58,8 @@ impl Cache {
         triggers: &Triggers,
         tasks: &mut JoinSet<()>,
     ) -> Self {
-        let of_fleets = watcher::Config::default().labels(labels::FLEET);
-        let everything = watcher::Config::default();
+        let of_fleets = watcher::Config::default().page_size(PAGE).labels(labels::FLEET);
+        let everything = watcher::Config::default().page_size(PAGE);
 
         let writer = Writer::<SocketFleet>::default();
         let fleets = writer.as_reader();
@@ -102,14 +108,14 @@ impl Cache {
             .into_iter()
             .map(|kind| {
                 let resource = kind.resource();
-                let writer = Writer::<DynamicObject>::new(resource.clone());
+                let writer = Writer::<Packed>::new(resource.clone());
                 let store = writer.as_reader();
                 let watch = Watch {
                     writer,
                     kind: kind.name(),
                     trim: trim::owned(kind),
                     same: trim::same_owned,
-                    fleets_of: by_label::<DynamicObject>,
+                    fleets_of: by_label::<Packed>,
                     all_fleets: fleets.clone(),
                     triggers: triggers.clone(),
                 };
@@ -136,20 +142,14 @@ impl Cache {
         }
     }
 
-    /// An object of a fleet, by its name.
-    pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<DynamicObject>> {
-        let resource = kind.resource().clone();
-        self.owned.get(&kind)?.get(&ObjectRef::new_with(name, resource).within(namespace))
-    }
-
     /// All objects that bear a fleet's label.
-    pub fn of_fleet(&self, namespace: &str, fleet: &str) -> BTreeMap<(Kind, String), Arc<DynamicObject>> {
-        let belongs = |object: &DynamicObject| belongs(object, namespace, fleet);
-        let named = |kind| move |object: Arc<DynamicObject>| ((kind, object.name_any()), object);
-        self.owned
-            .iter()
-            .flat_map(|(kind, store)| store.state_filter(belongs).into_iter().map(named(*kind)))
-            .collect()
+    pub fn of_fleet(&self, namespace: &str, fleet: &str) -> BTreeMap<(Kind, String), DynamicObject> {
+        let found = |(kind, store): (&Kind, &Store<Packed>)| {
+            let objects = store.state_filter(|object| belongs(object, namespace, fleet));
+            let kind = *kind;
+            objects.into_iter().map(move |object| ((kind, object.name_any()), object.unpack()))
+        };
+        self.owned.iter().flat_map(found).collect()
     }
 
     /// The pods that bear a fleet's label.

@@ -122,7 +122,7 @@ fn choose(
         (Err(invalid), _) => invalid,
     };
     let record = (Kind::ConfigMap, names::Names(&observed.name).accepted());
-    let last = observed.live.get(&record).and_then(|record| plan::last_accepted(record));
+    let last = observed.live.get(&record).and_then(plan::last_accepted);
     (last.map(|spec| validate::resolve(&observed.fleet, spec, platform)), Some(invalid))
 }
 

@@ -1,10 +1,17 @@
 //! What of each kind is kept, and which changes nobody has to look at. 5,000 pods in full are 100 MB.
 
-use k8s_openapi::api::core::v1::{Container, Node, NodeSpec, NodeStatus, Pod, PodSpec, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::{DynamicObject, PartialObjectMeta};
-use socketfleet_api::SocketFleet;
+use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::{
+    Container, ContainerStatus, Node, NodeSpec, NodeStatus, Pod, PodSpec, PodStatus, Secret,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use kube::core::PartialObjectMeta;
+use socketfleet_api::SocketFleet;
+use socketfleet_api::contract::labels::{COMPONENT, POD_DELETION_COST};
+
+use super::packed::Packed;
 use crate::kinds::Kind;
 
 pub(super) fn fleet(fleet: &mut SocketFleet) {
@@ -16,26 +23,60 @@ pub(super) fn same_fleet(old: &SocketFleet, new: &SocketFleet) -> bool {
     old.spec == new.spec && same_metadata(&old.metadata, &new.metadata)
 }
 
+/// What tells a server pod apart, where it runs, how far it is, and the operator's marks.
 pub(super) fn pod(pod: &mut Pod) {
-    pod.metadata.managed_fields = None;
-    if let Some(spec) = pod.spec.take() {
-        pod.spec = Some(PodSpec {
-            node_name: spec.node_name,
-            containers: spec
-                .containers
-                .into_iter()
-                .map(|c| Container { name: c.name, ports: c.ports, ..Container::default() })
-                .collect(),
-            ..PodSpec::default()
-        });
-    }
-    if let Some(status) = &mut pod.status {
-        status.container_statuses.iter_mut().flatten().for_each(|c| {
-            c.volume_mounts = None;
-            c.allocated_resources_status = None;
-            c.resources = None;
-        });
-    }
+    let ObjectMeta {
+        name,
+        namespace,
+        uid,
+        resource_version,
+        labels,
+        annotations,
+        creation_timestamp,
+        deletion_timestamp,
+        ..
+    } = std::mem::take(&mut pod.metadata);
+    let ours =
+        |key: &str| key.starts_with("socketfleet.io/") || [COMPONENT, POD_DELETION_COST].contains(&key);
+    let only_ours = |map: Option<BTreeMap<String, String>>| {
+        map.map(|all| all.into_iter().filter(|(key, _)| ours(key)).collect::<BTreeMap<_, _>>())
+            .filter(|m| !m.is_empty())
+    };
+    pod.metadata = ObjectMeta {
+        name,
+        namespace,
+        uid,
+        resource_version,
+        labels: only_ours(labels),
+        annotations: only_ours(annotations),
+        creation_timestamp,
+        deletion_timestamp,
+        ..ObjectMeta::default()
+    };
+    pod.spec = pod.spec.take().map(|spec| PodSpec {
+        node_name: spec.node_name,
+        containers: spec
+            .containers
+            .into_iter()
+            .map(|c| Container { name: c.name, ports: c.ports, ..Container::default() })
+            .collect(),
+        ..PodSpec::default()
+    });
+    pod.status = pod.status.take().map(|status| PodStatus {
+        phase: status.phase,
+        pod_ip: status.pod_ip,
+        conditions: status.conditions.map(|all| all.into_iter().filter(|c| c.type_ == "Ready").collect()),
+        container_statuses: status.container_statuses.map(|all| {
+            let short = |c: ContainerStatus| ContainerStatus {
+                name: c.name,
+                state: c.state,
+                ready: c.ready,
+                ..ContainerStatus::default()
+            };
+            all.into_iter().map(short).collect()
+        }),
+        ..PodStatus::default()
+    });
 }
 
 pub(super) fn same_pod(old: &Pod, new: &Pod) -> bool {
@@ -49,20 +90,15 @@ pub(super) fn metadata(secret: &mut PartialObjectMeta<Secret>) {
 }
 
 /// The status is kept where it is looked at.
-pub(super) fn owned(kind: Kind) -> fn(&mut DynamicObject) {
+pub(super) fn owned(kind: Kind) -> fn(&mut Packed) {
     match kind {
-        Kind::Deployment | Kind::StatefulSet => |object| object.metadata.managed_fields = None,
-        _ => |object| {
-            object.metadata.managed_fields = None;
-            if let Some(data) = object.data.as_object_mut() {
-                data.remove("status");
-            }
-        },
+        Kind::Deployment | Kind::StatefulSet => |_| {},
+        _ => Packed::drop_status,
     }
 }
 
-pub(super) fn same_owned(old: &DynamicObject, new: &DynamicObject) -> bool {
-    old.data == new.data && same_metadata(&old.metadata, &new.metadata)
+pub(super) fn same_owned(old: &Packed, new: &Packed) -> bool {
+    old.same_rest(new) && same_metadata(old.meta(), new.meta())
 }
 
 pub(super) fn node(node: &mut Node) {

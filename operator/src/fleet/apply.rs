@@ -3,8 +3,8 @@
 //!
 //! Rights: on all [kinds](crate::kinds) `get`, `create`, `patch` and `delete`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use futures::future::try_join_all;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -102,25 +102,24 @@ async fn put(ctx: &Context, observed: &Observed, object: &Object) -> Result<(), 
         source => Error::Call { verb, kind: object.kind.name(), name: object.name.clone(), source },
     };
     let live = match observed.live.get(&(object.kind, object.name.clone())) {
-        Some(live) => Some(live.clone()),
+        Some(live) => Some(Cow::Borrowed(live)),
         // Perhaps not seen yet, perhaps somebody else's.
-        None => api.get_opt(&object.name).await.map_err(|source| call("get", source))?.map(Arc::new),
+        None => api.get_opt(&object.name).await.map_err(|source| call("get", source))?.map(Cow::Owned),
     };
     let mut params = PatchParams::apply(FIELD_MANAGER);
-    let before = live.clone();
-    match live {
-        Some(live) if !is_ours(observed, &live) => {
+    match &live {
+        Some(live) if !is_ours(observed, live) => {
             return Err(Error::NotOurs { kind: object.kind.name(), name: object.name.clone() });
         }
-        Some(live) if diff::is_as_planned(object, &live) => return Ok(()),
+        Some(live) if diff::is_as_planned(object, live) => return Ok(()),
         // What others have written into our fields is overwritten.
         Some(_) => params = params.force(),
         // Nobody's: without force, so that one who made it meanwhile is not run over.
         None => {}
     }
     tracing::info!(kind = object.kind.name(), name = object.name, "applying");
-    let mut body = std::borrow::Cow::Borrowed(&object.body);
-    if let Some(version) = version_to_shrink(object, before.as_deref()) {
+    let mut body = Cow::Borrowed(&object.body);
+    if let Some(version) = version_to_shrink(object, live.as_deref()) {
         body.to_mut()["metadata"]["resourceVersion"] = version.into();
     }
     let written = api.patch(&object.name, &params, &Patch::Apply(&*body)).await;

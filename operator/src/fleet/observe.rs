@@ -29,7 +29,7 @@ pub struct Observed {
     /// Its name.
     pub name: String,
     /// Objects that bear its label.
-    pub live: BTreeMap<(Kind, String), Arc<DynamicObject>>,
+    pub live: BTreeMap<(Kind, String), DynamicObject>,
     /// Pods that bear its label.
     pub pods: Vec<Arc<Pod>>,
     /// Keys of the Secrets that its spec refers to.
@@ -83,13 +83,13 @@ pub async fn observe(fleet: Arc<SocketFleet>, ctx: &Context) -> Result<Observed,
 /// making it anew would lock the pods out.
 async fn generated(
     ctx: &Context,
-    live: &BTreeMap<(Kind, String), Arc<DynamicObject>>,
+    live: &BTreeMap<(Kind, String), DynamicObject>,
     namespace: &str,
     name: String,
 ) -> Result<Option<Secret>, Error> {
     let key = (Kind::Secret, name);
     if let Some(object) = live.get(&key) {
-        return Ok((**object).clone().try_parse().ok());
+        return Ok(object.clone().try_parse().ok());
     }
     secret(ctx, namespace, key.1).await
 }
