@@ -28,7 +28,8 @@ demo-down: ## End the demo and clean up
 test: lint test-unit test-cluster ## All tests; needs root for the local cluster
 
 test-unit: ## Unit tests: no root, no cluster
-	cargo test --workspace --exclude socketfleet-tests --all-features
+	@command -v npm >/dev/null || { echo 'the servers are tested with stock clients: install Node.js 20 or later with npm'; exit 1; }
+	PATH="$(CURDIR)/tests/tools/bin:$$PATH" cargo test --workspace --exclude socketfleet-tests --all-features
 
 test-cluster: images test-images ## Tests with real pods, on a cluster that is up just for them unless one is already
 	$(cluster) run cargo test --package socketfleet-tests
