@@ -121,7 +121,9 @@ fn numbers(root: &Namespace) {
         number
     };
     let again = note.clone();
-    root.on("number", move |socket, event| drop(note(&socket, &event)));
+    root.on("number", move |socket, event| {
+        note(&socket, &event);
+    });
     root.on_async("number-ack", move |socket, event| {
         let number = again(&socket, &event);
         async move {

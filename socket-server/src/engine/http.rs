@@ -74,7 +74,8 @@ pub(super) async fn serve(engine: Arc<Engine>, stream: TcpStream, peer: SocketAd
         .await;
     let Some(upgrade) = upgrade.lock().take() else { return };
     let Ok(parts) = served else { return };
-    let (stream, read) = (parts.io.into_inner(), Vec::from(parts.read_buf));
+    // Copied: the buffer itself is as large as a request may be, and would live as long as the connection.
+    let (stream, read) = (parts.io.into_inner(), parts.read_buf.to_vec());
     match upgrade {
         Upgrade::Open(seat, handshake) => {
             let (reader, writer) = stream.into_split();

@@ -36,6 +36,19 @@ pub enum Message {
     Binary(Bytes),
 }
 
+impl Message {
+    /// As frames for [`Conn::send`](super::Conn::send).
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Self::Text(text) => frame::message(text.len() + 1, &[], |buf| {
+                buf.push(b'4');
+                buf.extend_from_slice(text.as_bytes());
+            }),
+            Self::Binary(bytes) => frame::binary(bytes),
+        }
+    }
+}
+
 /// Not a packet of the protocol.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("parse error")]
