@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 cluster := tests/cluster/cluster
 product_images := socketfleet-operator socket-server
 other_images := redis prometheus socketfleet-client
-scripts := .ci/run demo/run images/build tests/bench/run tests/images/redis-entrypoint tests/tools/bin/helm \
+scripts := .ci/run demo/run images/build tests/bench/run tests/images/redis-entrypoint tests/tools/bin/helm tests/tools/bin/redis-server \
 	$(addprefix tests/cluster/,cluster verify/run verify/checks verify/nothing-left)
 
 .PHONY: help
