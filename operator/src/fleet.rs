@@ -196,10 +196,11 @@ async fn execute(ctx: &Context, observed: &Observed, decision: &Decision) {
     }
     let token = &observed.credentials.admin_token;
     let done = ctx.drains.execute(&observed.namespace, token, decision.actions.clone()).await;
-    for (pod, error) in &done.failures {
-        if !error.is_expected() {
-            tracing::warn!(namespace = observed.namespace, pod = pod.name, %error, "a step of a drain failed");
-        }
+    // One line, however many pods do not answer.
+    let unexpected = || done.failures.iter().filter(|(_, error)| !error.is_expected());
+    if let Some((pod, error)) = unexpected().next() {
+        let pods = unexpected().count();
+        tracing::warn!(namespace = observed.namespace, pods, first = pod.name, %error, "steps of drains failed");
     }
     for (pod, note) in done.notes {
         let type_ = if note.warning { EventType::Warning } else { EventType::Normal };
