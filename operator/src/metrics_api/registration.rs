@@ -141,7 +141,7 @@ fn say(name: &str, standing: &Standing) {
             api_service = name,
             provider,
             "the APIService belongs to another provider and is left alone: HorizontalPodAutoscalers ask that \
-             provider for open_sockets. Give it the rules in config/prometheus-adapter, or remove it and install \
+             provider for open_sockets. Give it the rules in config/autoscaling/prometheus-adapter.yaml, or remove it and install \
              the chart with customMetrics.enabled=true"
         ),
         Standing::Complete | Standing::Incomplete(_) => {
