@@ -173,6 +173,16 @@ impl Default for SocketFleetSpec {
     }
 }
 
+impl SocketFleetSpec {
+    /// Open sockets for each pod that the autoscaler aims at: `autoscaling.targetOpenSockets`, else 80 % of
+    /// `server.maxConnections`; at least 1.
+    pub fn target_open_sockets(&self) -> i32 {
+        let wanted = self.autoscaling.as_ref().and_then(|a| a.target_open_sockets);
+        let default = i64::from(self.server.max_connections) * 4 / 5;
+        wanted.unwrap_or_else(|| i32::try_from(default).unwrap_or(i32::MAX)).max(1)
+    }
+}
+
 /// Resources from names and quantities.
 fn resources<const R: usize, const L: usize>(
     requests: [(&str, &str); R],

@@ -102,6 +102,7 @@ pub async fn run(
         names: vec![format!("{service}.{namespace}.svc"), format!("{service}.{namespace}.svc.cluster.local")],
         namespace: namespace.clone(),
         secret,
+        service: service.clone(),
         validity: options.metrics_api_certificate_validity,
     };
     let api = routes::Api::new(client.clone(), counts, fleets, known_front_proxy, resolver.clone());

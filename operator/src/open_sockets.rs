@@ -13,6 +13,7 @@
 mod changes;
 mod counts;
 mod health;
+mod metrics;
 pub mod prometheus;
 mod schedule;
 pub mod scraper;
@@ -226,6 +227,11 @@ impl State {
 }
 
 impl FleetState {
+    fn in_doubt(&self, now: Instant) -> bool {
+        let prometheus = self.prometheus.as_ref().is_some_and(|sample| sample.reading(now).is_err());
+        prometheus || self.sums.missing() > 0
+    }
+
     fn counts(&self, unlisted: bool, pace: Pace, now: Instant) -> FleetCounts {
         FleetCounts {
             pods: self.pods.iter().map(|(uid, entry)| (uid.to_string(), entry.count(pace, now))).collect(),

@@ -65,6 +65,7 @@ pub async fn run(settings: Settings, level: Level, stop: CancellationToken) -> R
     let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
     let metrics_api = settings.metrics_api.bind().await?;
     let (metrics, counts) = (Metrics::default(), OpenSockets::new());
+    metrics.register(|registry| registry.register_collector(Box::new(counts.clone()))).await;
     // Aborts what is left of them at the end.
     let mut tasks = JoinSet::new();
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _};
 use rustls::crypto::ring::default_provider;
 use tokio::sync::watch;
 
@@ -26,6 +26,8 @@ pub struct Request {
     pub namespace: String,
     /// Name of the Secret.
     pub secret: String,
+    /// Name of the Service that the certificate is for; the Secret goes with it.
+    pub service: String,
     /// DNS names of the Service.
     pub names: Vec<String>,
     /// Life of a certificate.
@@ -47,10 +49,10 @@ enum Trouble {
 
 /// Keeps at it for ever. `bundle` gets the CAs that clients must trust.
 pub async fn run(client: Client, request: Request, resolver: Resolver, bundle: watch::Sender<String>) {
-    let api = Api::<Secret>::namespaced(client, &request.namespace);
+    let api = Api::<Secret>::namespaced(client.clone(), &request.namespace);
     let mut events = pin!(changes(&api, &request.secret));
     loop {
-        let wait = match round(&api, &request, &resolver).await {
+        let wait = match round(&client, &api, &request, &resolver).await {
             Ok((trusted, until)) => {
                 bundle.send_if_modified(|known| {
                     let differs = *known != trusted;
@@ -79,6 +81,7 @@ fn changes(api: &Api<Secret>, name: &str) -> impl Stream<Item = ()> + Send + 'st
 
 /// Does what is due until nothing is. Returns the bundle, and when something is due again.
 async fn round(
+    client: &Client,
     api: &Api<Secret>,
     request: &Request,
     resolver: &Resolver,
@@ -108,7 +111,7 @@ async fn round(
                 promoted(&stock)
             }
         };
-        match write(api, request, found, next.data()).await {
+        match write(client, api, request, found, next.data()).await {
             // Read back, and serve what is there.
             Ok(()) => {}
             // Another replica was first: its certificate is as good as ours.
@@ -128,6 +131,7 @@ fn read_or_replace(secret: Option<&Secret>) -> Stock {
 }
 
 async fn write(
+    client: &Client,
     api: &Api<Secret>,
     request: &Request,
     found: Option<Secret>,
@@ -142,9 +146,13 @@ async fn write(
         }
         None => {
             let labels = [("app.kubernetes.io/managed-by".to_owned(), OPERATOR.to_owned())];
+            let services = Api::<Service>::namespaced(client.clone(), &request.namespace);
+            // Without a Service, as on a laptop, the Secret stays until somebody removes it.
+            let owner = services.get_opt(&request.service).await?.and_then(|s| s.owner_ref(&()));
             let metadata = ObjectMeta {
                 name: Some(request.secret.clone()),
                 labels: Some(labels.into()),
+                owner_references: owner.map(|owner| vec![owner]),
                 ..ObjectMeta::default()
             };
             api.create(&params, &Secret { metadata, data: Some(data), ..Secret::default() }).await?;

@@ -136,7 +136,6 @@ pub fn resolve(fleet: &SocketFleet, mut spec: SocketFleetSpec, platform: &Platfo
         .drain
         .termination_grace_period_seconds
         .unwrap_or(spec.drain.deadline_seconds + GRACE_MARGIN_SECONDS);
-    let target = spec.autoscaling.as_ref().and_then(|a| a.target_open_sockets);
     ValidatedFleet {
         name: fleet.name_any(),
         namespace: fleet.namespace().unwrap_or_else(|| "default".into()),
@@ -144,8 +143,7 @@ pub fn resolve(fleet: &SocketFleet, mut spec: SocketFleetSpec, platform: &Platfo
         image: spec.server.image.clone().unwrap_or_else(|| platform.server_image.clone()),
         grace_seconds,
         shutdown_drain_seconds: grace_seconds - SHUTDOWN_MARGIN_SECONDS,
-        // Four fifths, as people who come from hand-made set-ups have it.
-        target_open_sockets: target.unwrap_or_else(|| (spec.server.max_connections / 5 * 4).max(1)),
+        target_open_sockets: spec.target_open_sockets(),
         redis: redis(&spec, platform),
         spec,
     }

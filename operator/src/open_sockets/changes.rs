@@ -89,6 +89,11 @@ impl Sums {
         };
     }
 
+    /// Pods whose count should be known and is not.
+    pub(super) fn missing(&self) -> usize {
+        self.missing
+    }
+
     /// Whether somebody who acted on what was announced last should look again. `elsewhere` is what
     /// Prometheus counts, and `doubt` whether there is more of it than missing pods.
     pub(super) fn announce(&mut self, elsewhere: u64, doubt: bool) -> bool {

@@ -8,12 +8,8 @@
 use std::collections::HashMap;
 
 use socketfleet_api::SocketFleet;
-use socketfleet_api::fleet::{AutoscalingSpec, SocketFleetSpec};
 
 use super::{FleetRef, Totals};
-
-/// Share of `server.maxConnections` that is aimed at where the fleet names no target, in per cent.
-const DEFAULT_TARGET_PERCENT: i64 = 80;
 
 /// What the autoscaler divides by, and how many pods there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +23,12 @@ pub struct Size {
 impl Size {
     /// The size of this fleet.
     pub fn of(fleet: &SocketFleet) -> Self {
-        let SocketFleetSpec { replicas: wanted, server, autoscaling, .. } = &fleet.spec;
-        let asked =
-            autoscaling.as_ref().and_then(|AutoscalingSpec { target_open_sockets, .. }| *target_open_sockets);
-        let target = asked.map_or_else(|| default_target(server.max_connections), u64_or_zero);
-        let there = fleet.status.as_ref().map_or(0, |s| s.replicas);
-        Self { target: target.max(1), replicas: u64_or_zero(there.max(*wanted)) }
+        let there = fleet.status.as_ref().map_or(0, |status| status.replicas);
+        Self {
+            target: u64_or_zero(fleet.spec.target_open_sockets()),
+            replicas: u64_or_zero(there.max(fleet.spec.replicas)),
+        }
     }
-}
-
-fn default_target(max_connections: i32) -> u64 {
-    u64::try_from(i64::from(max_connections) * DEFAULT_TARGET_PERCENT / 100).unwrap_or(0)
 }
 
 fn u64_or_zero(value: i32) -> u64 {
@@ -74,6 +65,7 @@ impl Served {
 mod tests {
     use super::*;
     use crate::open_sockets::Doubt;
+    use socketfleet_api::fleet::SocketFleetSpec;
 
     const SIZE: Size = Size { target: 100, replicas: 4 };
 

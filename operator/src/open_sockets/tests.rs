@@ -338,6 +338,24 @@ async fn a_pod_can_be_asked_out_of_turn() {
     assert_eq!(world.servers.times_asked(1), before + 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn doubt_and_silent_pods_are_metrics() {
+    let world = world(&[pod(1, json!({})), pod(2, json!({}))]);
+    world.servers.set(1, 5);
+    seconds(1).await;
+    let mut registry = prometheus_client::registry::Registry::with_prefix("socketfleet");
+    registry.register_collector(Box::new(world.counts.clone()));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    for line in [
+        r#"socketfleet_fleet_counts_in_doubt{namespace="default",fleet="chat"} 1"#,
+        "socketfleet_operator_counted_pods 2",
+        "socketfleet_operator_silent_pods 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+}
+
 #[test]
 fn saturation_has_a_gap_so_that_it_does_not_flap() {
     let reading = |open| Reading {
