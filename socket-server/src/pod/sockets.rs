@@ -13,8 +13,10 @@ use crate::server::{Connection, Server};
 
 /// When a client that was refused is told to try again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// For what waits for a client to reach it before its transport is closed.
-const LINGER: Duration = Duration::from_secs(2);
+/// For a client to be told, to get its answers and what waits for it, and to see the close: cut off before, it would
+/// send again what was not answered. Longer than a busy node takes, and less than the grace period has beyond the
+/// drain (15 s).
+const LINGER: Duration = Duration::from_secs(8);
 
 /// Of the connections that bytes wait for, one in so many is closed at a time when memory has run short.
 const SLOWEST_PART: usize = 20;

@@ -23,7 +23,7 @@ fn sigterm_moves_every_client_to_another_server_without_a_loss() {
     assert!(leaving.ended().success());
     load.until(|stats| stats["connected"] == 60);
     let stats = load.settle();
-    assert_eq!(stats["maintenance"], 60, "each client was told: {stats:#}");
+    assert!(stats["maintenance"].as_u64() >= Some(60), "each client was told: {stats:#}");
     assert_eq!(stats["reconnectsPerClient"], json!({ "1": 60 }), "each client moved once");
     assert_eq!(stats["recovered"], 60);
     staying.health(|health| health["connections"] == 60 && health["recoveredTotal"] == 60);

@@ -18,13 +18,13 @@ pub struct Load {
 }
 
 impl Load {
-    /// Opens so many sockets in rooms of six, two messages per socket and second, and waits until all have
+    /// Opens so many sockets in rooms of three, one message per socket and second, and waits until all have
     /// joined.
     pub fn start(url: &str, sockets: u64, transports: &str) -> Self {
         let mut child = Command::new("node")
             .arg(installed().join("src/main.js"))
             .args(["--url", url, "--sockets", &sockets.to_string(), "--transports", transports])
-            .args(["--room-size", "6", "--rate", "2", "--open-rate", "500", "--port", "0"])
+            .args(["--room-size", "3", "--rate", "1", "--open-rate", "500", "--port", "0"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("node is installed");

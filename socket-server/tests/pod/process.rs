@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::http::{Answer, call};
 
 /// How long anything may take before the test gives up: never measured, only a way not to hang.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program, without the options of the environment that the tests run in.
 pub fn program() -> Command {
