@@ -23,7 +23,7 @@ use super::message::{MessageError, json};
 use super::outgoing::Outgoing;
 use super::requests::{Requests, random_id, wait_for_all};
 use super::sockets::Sockets;
-use super::subscriptions::{Published, Subscriptions};
+use super::subscriptions::{Burst, Published, Subscriptions};
 use crate::adapter::{
     AckSink, Adapter, AdapterError, AdapterFactory, BoxFuture, BroadcastOptions, Done, Room, ServerSideAck,
     SocketInfo,
@@ -42,7 +42,7 @@ impl Classic {
     /// `socket.io` by default.
     pub fn start(url: &str, prefix: String, observer: Arc<dyn RedisObserver>) -> Result<Self, RedisError> {
         let redis = Redis::connect(url, observer)?;
-        let (subscriptions, messages) = Subscriptions::start(&redis, false)?;
+        let (subscriptions, messages) = Subscriptions::start(&redis, false, Burst::Broadcasts)?;
         let outgoing = Outgoing::start(&redis, false);
         let uid = random_id()[..6].to_owned();
         let hub =

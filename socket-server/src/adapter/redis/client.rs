@@ -25,9 +25,6 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a read waits for entries, as in Node's adapter.
 const READ_BLOCK: Duration = Duration::from_secs(5);
 
-/// Messages of subscriptions that `fred` holds until they are taken from it, which is at once.
-const BURST: usize = 1_024;
-
 /// Why a command failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RedisError {
@@ -372,10 +369,11 @@ impl Redis {
         Ok(Reader { client: self.another()?, stream: stream.to_owned() })
     }
 
-    /// A connection in RESP3, for subscriptions beside commands.
-    pub(super) fn for_subscriptions(&self) -> Result<Client, RedisError> {
+    /// A connection in RESP3, for subscriptions beside commands. `burst` messages may wait to be taken from it;
+    /// `fred` makes room for so many in each of its nine channels, at once.
+    pub(super) fn for_subscriptions(&self, burst: usize) -> Result<Client, RedisError> {
         let mut builder = Builder::clone(&self.builder);
-        builder.with_performance_config(|performance| performance.broadcast_channel_capacity = BURST);
+        builder.with_performance_config(|performance| performance.broadcast_channel_capacity = burst);
         if let Some(config) = builder.get_config().cloned() {
             builder.set_config(Config { version: RespVersion::RESP3, ..config });
         }

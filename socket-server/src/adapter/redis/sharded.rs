@@ -19,7 +19,7 @@ use super::message::Message;
 use super::outgoing::Outgoing;
 use super::requests::random_id;
 use super::sockets::Sockets;
-use super::subscriptions::{Published, Subscriptions};
+use super::subscriptions::{Burst, Published, Subscriptions};
 use crate::adapter::{
     AckSink, Adapter, AdapterError, AdapterFactory, BoxFuture, BroadcastOptions, Done, Room, SocketInfo,
 };
@@ -34,7 +34,7 @@ impl Sharded {
     /// Node, `socket.io` by default.
     pub fn start(url: &str, prefix: String, observer: Arc<dyn RedisObserver>) -> Result<Self, RedisError> {
         let redis = Redis::connect(url, observer)?;
-        let (subscriptions, messages) = Subscriptions::start(&redis, true)?;
+        let (subscriptions, messages) = Subscriptions::start(&redis, true, Burst::Broadcasts)?;
         let outgoing = Outgoing::start(&redis, true);
         let uid = random_id();
         let hub =

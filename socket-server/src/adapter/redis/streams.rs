@@ -40,7 +40,7 @@ use super::message::Message;
 use super::outgoing::Outgoing;
 use super::requests::random_id;
 use super::sockets::Sockets;
-use super::subscriptions::{Published, Subscriptions};
+use super::subscriptions::{Burst, Published, Subscriptions};
 use crate::adapter::{
     AckSink, Adapter, AdapterError, AdapterFactory, BoxFuture, BroadcastOptions, Done, RestoredSession, Room,
     SaveSessions, Session, SocketInfo,
@@ -93,7 +93,8 @@ impl Streams {
         observer: Arc<dyn RedisObserver>,
     ) -> Result<Self, RedisError> {
         let redis = Redis::connect(url, observer)?;
-        let (subscriptions, messages) = Subscriptions::start(&redis, options.sharded_pubsub)?;
+        let (subscriptions, messages) =
+            Subscriptions::start(&redis, options.sharded_pubsub, Burst::Requests)?;
         let outgoing = Outgoing::start(&redis, options.sharded_pubsub);
         let reader = redis.reader(&options.stream)?;
         let hub = Arc::new(Hub {

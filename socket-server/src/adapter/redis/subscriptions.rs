@@ -16,7 +16,7 @@ use super::client::{Redis, RedisError, RedisObserver};
 use crate::adapter::Done;
 
 /// Messages that may wait to be handled. Beyond, the oldest are lost, and counted.
-pub(super) const BUFFER: usize = 65_536;
+const BUFFER: usize = 65_536;
 /// Channels in one command.
 const CHUNK: usize = 500;
 /// How often the connection is asked whether it lives: a silent one looks like one without messages.
@@ -40,14 +40,27 @@ enum Change {
     Unsubscribe(String),
 }
 
+/// How many messages arrive at once, before the first of them is handled.
+#[derive(Clone, Copy, Debug)]
+pub enum Burst {
+    /// Requests between servers and their answers.
+    Requests = 256,
+    /// Every broadcast.
+    Broadcasts = 4_096,
+}
+
 /// Asks for subscriptions, from anywhere and without waiting.
 #[derive(Clone)]
 pub struct Subscriptions(mpsc::UnboundedSender<Change>);
 
 impl Subscriptions {
     /// Opens a connection for subscriptions, and returns the messages that will arrive on it.
-    pub fn start(redis: &Redis, sharded: bool) -> Result<(Self, mpsc::Receiver<Published>), RedisError> {
-        let client = redis.for_subscriptions()?;
+    pub fn start(
+        redis: &Redis,
+        sharded: bool,
+        burst: Burst,
+    ) -> Result<(Self, mpsc::Receiver<Published>), RedisError> {
+        let client = redis.for_subscriptions(burst as usize)?;
         let (sender, messages) = mpsc::channel(BUFFER);
         tokio::spawn(forward(client.clone(), sender, redis.observer().clone()));
         let (changes, changed) = mpsc::unbounded_channel();
