@@ -207,6 +207,13 @@ impl Local {
         self.rooms.lock().socket(id).cloned().map(Socket)
     }
 
+    /// Has each socket save its session again: the store has lost them.
+    pub fn save_sessions(&self) {
+        for Socket(socket) in self.local_sockets(&BroadcastOptions::default()) {
+            let _ = socket.save_live();
+        }
+    }
+
     /// Runs the handlers of a server-side emit that came from another server.
     pub fn server_side_emit(&self, data: Payload, ack: Option<ServerSideAck>) {
         self.handlers.server_side(data, ack);

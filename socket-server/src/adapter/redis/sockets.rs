@@ -19,6 +19,7 @@ pub trait Sockets: Send + Sync + 'static {
     fn disconnect_sockets(&self, options: &BroadcastOptions, close: bool);
     fn sockets(&self, options: &BroadcastOptions) -> Vec<SocketInfo>;
     fn rooms(&self) -> Vec<Room>;
+    fn save_sessions(&self);
     fn server_side_emit(&self, data: Payload, ack: Option<ServerSideAck>);
 }
 
@@ -46,6 +47,9 @@ impl Sockets for Local {
     }
     fn rooms(&self) -> Vec<Room> {
         self.rooms()
+    }
+    fn save_sessions(&self) {
+        self.save_sessions();
     }
     fn server_side_emit(&self, data: Payload, ack: Option<ServerSideAck>) {
         self.server_side_emit(data, ack);

@@ -200,6 +200,13 @@ impl Hub {
         }
     }
 
+    /// Redis may have lost the sessions: those of the sockets here are written again.
+    fn save_sessions_again(&self) {
+        self.sessions.all_lost();
+        let namespaces: Vec<_> = self.namespaces.read().values().cloned().collect();
+        namespaces.iter().for_each(|namespace| namespace.local.save_sessions());
+    }
+
     /// What a client that is given an event now stands at, once the stream has been handed out up to `id`.
     fn offset(&self, id: EntryId) -> Offset {
         let ahead = self.outbox.lock().ahead();

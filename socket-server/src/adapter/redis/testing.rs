@@ -35,11 +35,18 @@ pub struct FakeSockets {
     nsp: ByteString,
     pub sockets: Mutex<BTreeMap<ByteString, FakeSocket>>,
     pub server_side: Mutex<Vec<Payload>>,
+    /// How often they were to save their sessions.
+    pub asked_for_sessions: Mutex<usize>,
 }
 
 impl FakeSockets {
     pub fn new(nsp: &'static str) -> Arc<Self> {
-        Arc::new(Self { nsp: nsp.into(), sockets: Mutex::default(), server_side: Mutex::default() })
+        Arc::new(Self {
+            nsp: nsp.into(),
+            sockets: Mutex::default(),
+            server_side: Mutex::default(),
+            asked_for_sessions: Mutex::default(),
+        })
     }
 
     /// A socket comes, into its own room and others.
@@ -109,6 +116,10 @@ impl Sockets for FakeSockets {
 
     fn rooms(&self) -> Vec<Room> {
         self.sockets.lock().values().flat_map(|socket| socket.rooms.clone()).collect()
+    }
+
+    fn save_sessions(&self) {
+        *self.asked_for_sessions.lock() += 1;
     }
 
     /// Answers with what it was sent.

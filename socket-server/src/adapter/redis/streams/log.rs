@@ -3,7 +3,7 @@
 //! A client that comes back has mostly missed little, and many come back at once: what they missed is then
 //! here, and each costs Redis no more than its session.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use bytestring::ByteString;
 
@@ -15,6 +15,8 @@ use crate::packet::Payload;
 /// Entries and bytes that are kept at most.
 const MAX_RECORDS: usize = 10_000;
 const MAX_BYTES: usize = 8 << 20;
+/// Servers whose publications are counted at most.
+const MAX_SERVERS: usize = 10_000;
 
 /// An event in the stream that can be recovered.
 #[derive(Clone, Debug)]
@@ -56,12 +58,33 @@ pub struct Log {
     bytes: usize,
     complete_after: EntryId,
     position: EntryId,
+    /// The last publication of each server that counts them.
+    last_of: HashMap<ByteString, u64>,
 }
 
 impl Log {
     /// An empty log of a stream that is read from `position` on.
     pub fn starting_at(position: EntryId) -> Self {
-        Self { records: VecDeque::new(), bytes: 0, complete_after: position, position }
+        Self {
+            records: VecDeque::new(),
+            bytes: 0,
+            complete_after: position,
+            position,
+            last_of: HashMap::new(),
+        }
+    }
+
+    /// Whether a publication has not been in the stream before: a server that lost its connection while writing
+    /// may have written one twice.
+    pub fn is_new(&mut self, origin: &Origin) -> bool {
+        if self.last_of.len() >= MAX_SERVERS && !self.last_of.contains_key(&origin.uid) {
+            // Those that have ended are forgotten, with those that have not.
+            self.last_of.clear();
+        }
+        let last = self.last_of.entry(origin.uid.clone()).or_default();
+        let new = origin.seq > *last;
+        *last = origin.seq.max(*last);
+        new
     }
 
     /// Everything up to here has been handed to the sockets.
@@ -92,7 +115,8 @@ impl Log {
 
     /// Entries after the position may have been lost: nothing from before can be recovered any more.
     pub fn gap(&mut self) {
-        *self = Self { complete_after: self.position.next(), ..Self::starting_at(self.position) };
+        let last_of = std::mem::take(&mut self.last_of);
+        *self = Self { complete_after: self.position.next(), last_of, ..Self::starting_at(self.position) };
     }
 
     /// The records after `id`, in order.
@@ -167,6 +191,16 @@ mod tests {
         }
         assert_eq!(log.complete_after(), EntryId { millis: 2, number: 0 });
         assert_eq!(log.after(log.complete_after()).count(), MAX_RECORDS);
+    }
+
+    #[test]
+    fn what_a_server_wrote_twice_counts_once() {
+        let mut log = Log::starting_at(EntryId::START);
+        let mut new = |uid: &str, seq| log.is_new(&Origin { uid: uid.into(), seq });
+        assert_eq!(
+            [new("a", 1), new("a", 2), new("a", 1), new("a", 2), new("b", 1), new("a", 3)],
+            [true, true, false, false, true, true]
+        );
     }
 
     #[test]

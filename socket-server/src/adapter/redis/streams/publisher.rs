@@ -41,8 +41,17 @@ pub async fn run(hub: Arc<Hub>) {
 async fn send(hub: &Hub, batch: &[Arc<Item<Publication>>], known: &mut EntryId) -> Result<(), RedisError> {
     let entries = batch.iter().map(|item| fields(hub, item)).collect();
     let results = hub.redis.append(&hub.options.stream, hub.options.max_len, entries).await;
-    for (item, result) in batch.iter().zip(results) {
-        *known = result?;
+    let landed = results.iter().rposition(Result::is_ok);
+    for (at, (item, result)) in batch.iter().zip(results).enumerate() {
+        match result {
+            Ok(id) => *known = id,
+            // Redis has refused this one and taken a later one: to send it again would change the order.
+            Err(error) if Some(at) < landed => {
+                hub.redis.observer().error("given_up");
+                tracing::error!(%error, "a broadcast is refused: other servers will not get it");
+            }
+            Err(error) => return Err(error),
+        }
         hub.outbox.lock().landed_up_to(item.seq);
     }
     Ok(())

@@ -81,6 +81,7 @@ async fn resume(hub: &Hub, position: EntryId) -> Result<(), RedisError> {
         hub.redis.observer().error("gap");
         mark(hub).await?;
         hub.log.lock().await.gap();
+        hub.save_sessions_again();
     }
     Ok(())
 }
@@ -105,6 +106,9 @@ async fn hand_out(hub: &Hub, entries: Vec<Entry>) {
 fn hand_out_one(hub: &Hub, log: &mut Log, entry: Entry) -> Result<Vec<Arc<Item<Publication>>>, MessageError> {
     let Some(Fields { uid, nsp, kind, data, seq }) = Fields::of(&entry) else { return Ok(Vec::new()) };
     let origin = seq.map(|seq| Origin { uid: uid.clone(), seq });
+    if origin.as_ref().is_some_and(|origin| !log.is_new(origin)) {
+        return Ok(Vec::new());
+    }
     if let Some(Origin { uid: _, seq }) = origin.as_ref().filter(|origin| origin.uid == hub.uid) {
         // Our own: what was made of it is still known.
         let due = hub.outbox.lock().came_back(*seq);

@@ -69,6 +69,11 @@ impl Sessions {
         done
     }
 
+    /// Nothing that was written is there any more.
+    pub fn all_lost(&self) {
+        self.state.lock().live.values_mut().for_each(|hash| *hash = !*hash);
+    }
+
     /// A session has been read for a socket that now connects here.
     pub fn restored(&self, session: &Session) {
         self.state.lock().live.insert(session.pid.clone(), content(session));

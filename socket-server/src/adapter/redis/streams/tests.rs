@@ -278,12 +278,35 @@ async fn a_redis_that_comes_back_empty_is_used_again() {
     eventually("the other has it", || numbers(&b.sockets.received("y")) == [0, 1]).await;
     assert_eq!(numbers(&a.sockets.received("x")), [0, 1]);
 
+    // Redis has lost the sessions too: the sockets were asked for them.
+    eventually("asked", || *a.sockets.asked_for_sessions.lock() > 0).await;
+
     // Who connects from now on can be recovered again.
     a.adapter.broadcast(event(2), BroadcastOptions::default()).wait().await;
     a.adapter.persist_session(session(&a, "z", &[])).wait().await;
     a.adapter.broadcast(event(3), BroadcastOptions::default()).wait().await;
     let c = server(&redis).await;
     assert_eq!(numbers(&come_back(&c, "z", None).await.unwrap()), [3]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_hangs_keeps_nobody_waiting() {
+    let redis = RedisServer::start();
+    let (a, b) = (server(&redis).await, server(&redis).await);
+    a.sockets.connect("x", &[]);
+    b.sockets.connect("y", &[]);
+    redis.hang();
+    for n in 0..5_000 {
+        a.adapter.broadcast(event(n), BroadcastOptions::default());
+    }
+    eventually("own sockets are served", || a.sockets.received("x").len() == 5_000).await;
+    redis.go_on();
+    eventually("the others too", || b.sockets.received("y").len() >= 5_000).await;
+    a.adapter.broadcast(event(5_000), BroadcastOptions::default());
+    eventually("and what follows", || numbers(&b.sockets.received("y")).contains(&5_000)).await;
+    for received in [a.sockets.received("x"), b.sockets.received("y")] {
+        assert_eq!(numbers(&received), (0..=5_000).collect::<Vec<_>>());
+    }
 }
 
 #[tokio::test]

@@ -44,6 +44,21 @@ impl RedisServer {
         self.process.wait().unwrap();
     }
 
+    /// Stops it without its clients noticing, as a lost network does.
+    pub fn hang(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+    }
+
     /// Starts it again, with what it had.
     pub fn start_again(&mut self) {
         self.process = run(self.port, &self.directory);
