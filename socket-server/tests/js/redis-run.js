@@ -2,7 +2,7 @@
 // What it prints are commands to the test that runs it.
 "use strict";
 const { progress } = require("./redis-recovery");
-const scenarios = { ...require("./redis-mixed"), ...require("./redis-recovery").scenarios };
+const scenarios = { ...require("./redis-mixed"), ...require("./redis-crosses"), ...require("./redis-recovery").scenarios };
 
 const [name, ...urls] = process.argv.slice(2);
 const deadline = setTimeout(() => fail(new Error(`timed out\n${progress.report()}`)), 50_000);

@@ -3,7 +3,9 @@
 
 mod mixed;
 mod node;
+mod process;
 mod recovery;
 #[path = "../../src/adapter/redis/testing/redis_server.rs"]
 #[allow(dead_code)]
 mod redis_server;
+mod topologies;

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface, StreamsInterface};
+use fred::interfaces::{ClientLike, EventInterface, KeysInterface, PubsubInterface, StreamsInterface};
 use fred::types::config::{Config, Options, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig};
 use fred::types::streams::{XCapKind, XCapTrim};
 use fred::types::{Builder, ClusterHash, CustomCommand, Expiration, RespVersion, Value};
+use tokio::sync::broadcast::error::RecvError;
 
 use super::entry_id::EntryId;
 
@@ -123,7 +124,8 @@ impl std::fmt::Debug for Redis {
 impl Redis {
     /// Starts to connect, and keeps at it: an absent Redis is no error, a wrong URL is.
     pub fn connect(url: &str, observer: Arc<dyn RedisObserver>) -> Result<Self, RedisError> {
-        let mut config = Config::from_url(url).map_err(|e| RedisError::Url(e.details().to_owned()))?;
+        let mut config = Config::from_url(url)
+            .map_err(|e| RedisError::Url(e.details().trim_end_matches('.').to_owned()))?;
         config.fail_fast = false;
         let mut builder = Builder::from_config(config);
         builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 1_000, 2)).with_connection_config(
@@ -139,6 +141,7 @@ impl Redis {
             },
         );
         let commands = builder.build().map_err(RedisError::from)?;
+        tokio::spawn(say_why(commands.clone()));
         commands.connect();
         Ok(Self { builder: Arc::new(builder), commands, observer })
     }
@@ -410,6 +413,35 @@ impl Reader {
                 found.ok_or(RedisError::Answer("XREAD"))
             }
             _ => Err(RedisError::Answer("XREAD")),
+        }
+    }
+}
+
+/// Says why there is no connection: once for each reason, until there is one again.
+async fn say_why(client: Client) {
+    let (mut errors, mut reconnected) = (client.error_rx(), client.reconnect_rx());
+    let mut said = String::new();
+    loop {
+        let error = tokio::select! {
+            error = errors.recv() => error,
+            _ = reconnected.recv() => {
+                said.clear();
+                continue;
+            }
+        };
+        match error {
+            Ok((error, server)) if error.details() != said => {
+                let server = server.map(|server| server.to_string()).unwrap_or_default();
+                tracing::warn!(
+                    server,
+                    kind = error.kind().to_str(),
+                    reason = error.details(),
+                    "no connection to Redis"
+                );
+                error.details().clone_into(&mut said);
+            }
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
         }
     }
 }
