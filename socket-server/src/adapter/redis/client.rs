@@ -31,7 +31,7 @@ const READ_BLOCK: Duration = Duration::from_secs(5);
 pub enum RedisError {
     /// The URL is not one of the forms that are understood; the text never holds the URL itself.
     #[error(
-        "REDIS_URL: {0}; expected redis://, rediss://, redis-sentinel:// or redis-cluster://[user:password@]host[:port]"
+        "{0}; expected redis://, rediss://, redis-sentinel:// or redis-cluster://[user:password@]host[:port]"
     )]
     Url(String),
     /// No connection, or it broke before the answer: the command may or may not have been done.

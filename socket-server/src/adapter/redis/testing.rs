@@ -1,5 +1,7 @@
 //! A real Redis of a test's own, and sockets without connections.
 
+// The tests of whole servers use more of it.
+#[allow(dead_code)]
 mod redis_server;
 
 use std::collections::BTreeMap;
