@@ -164,8 +164,7 @@ pub(super) fn count<'v, 'a: 'v>(views: impl Iterator<Item = &'v View<'a>>) -> u3
 /// old ones do, as long as one of their pods is alive.
 fn serving(observed: &Observed) -> Serving {
     let of_current = |p: &&Pod| p.revision == observed.fleet.revision;
-    let current_works =
-        !observed.fleet.rollout.failed && observed.pods.iter().filter(of_current).any(alive);
+    let current_works = !observed.fleet.rollout.failed && observed.pods.iter().filter(of_current).any(alive);
     let old_works = observed.pods.iter().any(|p| !of_current(&p) && alive(p));
     if current_works || !old_works { Serving::Current } else { Serving::Old }
 }
