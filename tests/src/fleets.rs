@@ -1,6 +1,7 @@
 //! Fleets for tests: small, quick, and on the images of this repository.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
@@ -9,6 +10,9 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use socketfleet_api::SocketFleet;
 use socketfleet_api::contract::{DEFAULT_SOCKET_PORT, Health, labels, paths};
+
+/// How long a pod may take to say how many sockets it has.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// A fleet of this name, from the YAML of its spec.
 pub fn fleet(name: &str, spec: &str) -> SocketFleet {
@@ -69,9 +73,13 @@ pub async fn sockets_on(client: &Client, pods: &[Pod]) -> BTreeMap<String, u64> 
             "/api/v1/namespaces/{namespace}/pods/{name}:{DEFAULT_SOCKET_PORT}/proxy{}",
             paths::HEALTH
         );
-        // Not `Client::request`: a draining server answers 503 with the same body.
-        let answer = client.send(http::Request::get(uri).body(Body::empty()).ok()?).await.ok()?;
-        let body = answer.into_body().collect_bytes().await.ok()?;
+        let asked = async {
+            // Not `Client::request`: a draining server answers 503 with the same body.
+            let answer = client.send(http::Request::get(uri).body(Body::empty()).ok()?).await.ok()?;
+            answer.into_body().collect_bytes().await.ok()
+        };
+        // A pod that is just going may leave the question without any answer.
+        let body = tokio::time::timeout(ANSWER_WITHIN, asked).await.ok()??;
         let health: Health = serde_json::from_slice(&body).ok()?;
         Some((name, health.connections))
     });
