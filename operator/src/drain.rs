@@ -9,13 +9,13 @@
 
 mod admin;
 mod advance;
-mod calls;
 mod census;
 mod decision;
 mod deletion;
 mod demand;
 mod execute;
 mod marks;
+mod memory;
 mod observe;
 mod observed;
 mod pace;
@@ -30,10 +30,10 @@ mod verify;
 mod victims;
 
 pub use admin::CallError;
-pub use calls::Calls;
 pub use decision::{Action, Decision, DrainProgress, Hold, Note, Shrink, Step, Summary};
 pub use execute::{Executed, Executor, StepError};
 pub use marks::{DrainMark, Marks};
+pub use memory::Memory;
 pub use observed::{
     Deletion, Fleet, NodeState, Observed, Pod, PodPhase, PodRef, Policy, Report, Revision, Rollout, Sockets,
 };

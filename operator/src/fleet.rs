@@ -146,7 +146,7 @@ async fn carry_out(
     let last_scaled = |name: &str| ctx.memory.last_scaled(&observed.id, name);
     let mut view = drain_view::view(fleet, observed, &revision, &counts, node, last_scaled, now);
     ctx.drains.recall(&mut view);
-    blame(ctx, observed, &view).await;
+    blame(ctx, observed, &view, now).await;
     let decision = drain::next_actions(&view, now);
     let totals = counts.totals();
 
@@ -222,8 +222,8 @@ fn count(ctx: &Context, observed: &Observed, view: &drain::Observed, decision: &
 }
 
 /// Says when a Deployment deleted another pod than the one that was emptied for it.
-async fn blame(ctx: &Context, observed: &Observed, view: &drain::Observed) {
-    for wrong in ctx.memory.check(&observed.id, view) {
+async fn blame(ctx: &Context, observed: &Observed, view: &drain::Observed, now: Timestamp) {
+    for wrong in ctx.memory.check(&observed.id, view, now) {
         let drain::WrongVictims { revision, spared, gone } = wrong;
         ctx.metrics.wrong_victims.inc_by(gone.len() as u64);
         let message = format!(

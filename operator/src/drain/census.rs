@@ -59,7 +59,7 @@ impl<'a> Census<'a> {
 
     /// Pods that new sockets and those of draining pods go to.
     pub fn receivers(&self) -> impl Iterator<Item = &View<'a>> {
-        self.pool().filter(|v| v.doom.is_none() && v.pod.ready)
+        self.pool().filter(|v| v.doom.is_none() && v.works())
     }
 
     /// Sockets that are on their way to other pods.
@@ -122,6 +122,18 @@ impl<'a> View<'a> {
     /// Counted, on a node that answers, and not leaving.
     pub fn serves(&self) -> bool {
         self.counted && !self.leaving() && self.pod.node_state != NodeState::Lost
+    }
+
+    /// Ready, and neither its marks nor its server say that it drains: one that was only just taken back
+    /// does not take sockets yet.
+    pub fn works(&self) -> bool {
+        self.pod.ready && self.pod.marks.drain.is_none() && !self.drains()
+    }
+
+    /// Its server drains, or may.
+    pub fn drains(&self) -> bool {
+        let drains = self.report_phase().is_some_and(|phase| phase != DrainPhase::Serving);
+        !self.lifeless() && (drains || self.pod.unsure.is_some())
     }
 
     /// Nothing runs that could hold a socket.

@@ -14,7 +14,7 @@ pub struct Decision {
     /// `spec.replicas` of each revision's Deployment, for every revision in
     /// [`Observed::revisions`](super::Observed::revisions).
     pub replicas: BTreeMap<String, u32>,
-    /// Where `replicas` is lower than the pods there are: which ones must be those that go.
+    /// Where `replicas` is lower than observed: on which conditions, and which pods must be those that go.
     /// [`Verifier`](super::Verifier) checks it.
     pub shrinks: Vec<Shrink>,
     /// What to do to pods, in any order.
@@ -32,7 +32,7 @@ pub struct Decision {
 pub struct Shrink {
     /// Its revision.
     pub revision: String,
-    /// UIDs of the pods that may go.
+    /// UIDs of the pods that may go; none where only replicas that have no pod are taken away.
     pub victims: Vec<String>,
     /// The version of the Deployment that was looked at: precondition of the write. A pod that was deleted
     /// or replaced meanwhile shows in the Deployment's status, and so in this version.

@@ -13,7 +13,7 @@ pub(super) struct Demand {
     pub staying: u32,
     /// Pods that serve and have to go.
     pub doomed: u32,
-    /// Of both, those that are Ready.
+    /// Of both, those that take sockets.
     pub ready: u32,
     /// Pods of the serving revisions on living nodes, draining ones included.
     pub alive: u32,
@@ -28,7 +28,7 @@ impl Demand {
             wanted: fleet.desired.max(fleet.floor),
             staying,
             doomed,
-            ready: count(census.pool().filter(|v| v.pod.ready)),
+            ready: count(census.pool().filter(|v| v.works())),
             alive: count(
                 census.views.iter().filter(|v| v.in_pool && (v.serves() || (v.counted && v.leaving()))),
             ),

@@ -12,8 +12,7 @@ use serde_json::json;
 use socketfleet_api::contract::DrainReport;
 
 use super::admin::{AdminClient, CallError};
-use super::calls::Calls;
-use super::{Action, Marks, Note, Observed, PodRef, Step};
+use super::{Action, Marks, Memory, Note, Observed, PodRef, Step};
 
 /// Actions under way at once, for one fleet.
 const CONCURRENCY: usize = 16;
@@ -23,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Executor {
     client: kube::Client,
     admin: AdminClient,
-    calls: Mutex<Calls>,
+    memory: Mutex<Memory>,
 }
 
 /// What came of a decision's actions.
@@ -71,6 +70,15 @@ impl StepError {
         }
     }
 
+    /// What was asked of the API server may have been done.
+    fn may_be_done(&self) -> bool {
+        match self {
+            Self::Changed | Self::Gone | Self::Server(_) | Self::NoAddress => false,
+            Self::Kubernetes(error) => !matches!(**error, kube::Error::Api(_)),
+            Self::Timeout => true,
+        }
+    }
+
     /// It comes with the work: what was observed is out of date, and is being observed again.
     pub fn is_expected(&self) -> bool {
         matches!(self, Self::Changed | Self::Gone)
@@ -80,12 +88,12 @@ impl StepError {
 impl Executor {
     /// Uses this client for Pods.
     pub fn new(client: kube::Client) -> Self {
-        Self { client, admin: AdminClient::new(), calls: Mutex::default() }
+        Self { client, admin: AdminClient::new(), memory: Mutex::default() }
     }
 
-    /// Completes an observation with what servers answered to calls since they were last asked.
+    /// Completes an observation with what was done and is not yet observed.
     pub fn recall(&self, observed: &mut Observed) {
-        self.calls.lock().recall(observed);
+        self.memory.lock().recall(observed, Timestamp::now());
     }
 
     /// Carries out the actions on a fleet's pods; `token` opens the admin port of its servers.
@@ -98,6 +106,7 @@ impl Executor {
                 (pod, result)
             }
         });
+        self.memory.lock().forget(Timestamp::now());
         let mut executed = Executed::default();
         let mut results = std::pin::pin!(results.buffer_unordered(CONCURRENCY));
         while let Some((pod, result)) = results.next().await {
@@ -118,8 +127,7 @@ impl Executor {
     ) -> Result<Option<Note>, StepError> {
         match step {
             Step::Mark { to, note } => {
-                in_time(pods.patch(&pod.name, &PatchParams::default(), &Patch::Merge(patch(pod, &to))))
-                    .await?;
+                self.mark(pods, pod, to).await?;
                 Ok(note)
             }
             Step::Tell(request) => {
@@ -137,6 +145,21 @@ impl Executor {
         }
     }
 
+    async fn mark(&self, pods: &Api<core::Pod>, pod: &PodRef, to: Marks) -> Result<(), StepError> {
+        let patch = Patch::Merge(patch(pod, &to));
+        let result = in_time(pods.patch_metadata(&pod.name, &PatchParams::default(), &patch)).await;
+        let (at, mut memory) = (Timestamp::now(), self.memory.lock());
+        match &result {
+            Ok(patched) => {
+                let version = patched.metadata.resource_version.clone().unwrap_or_default();
+                memory.patched(&pod.uid, at, to, version);
+            }
+            Err(error) if error.may_be_done() => memory.maybe_patched(pod, at, to),
+            Err(_) => {}
+        }
+        result.map(drop)
+    }
+
     /// Makes a call and remembers its answer.
     async fn call(
         &self,
@@ -147,8 +170,8 @@ impl Executor {
         let answer = call.await;
         let at = Timestamp::now();
         match &answer {
-            Ok(report) => self.calls.lock().answered(&pod.uid, at, report.clone()),
-            Err(error) if error.may_have_arrived() => self.calls.lock().unsure(&pod.uid, at, pace),
+            Ok(report) => self.memory.lock().answered(&pod.uid, at, report.clone()),
+            Err(error) if error.may_have_arrived() => self.memory.lock().unsure(&pod.uid, at, pace),
             Err(_) => {}
         }
         answer?;

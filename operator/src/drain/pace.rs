@@ -35,13 +35,20 @@ pub(super) fn paces(
     let mut imposed = 0.0;
     for (index, view) in census.views.iter().enumerate() {
         if taken_back(view) {
+            // Until it has heard of it, it goes on.
+            imposed += in_force(view, now).unwrap_or(0.0);
             paces.calls.push(Action { pod: view.pod.id.clone(), step: Step::TakeBack });
         } else if view.pod.deleting.is_some() && view.leaving() {
             paces.of[index] = spread(view, now);
             imposed += paces.of[index];
-        } else if shares_the_budget(view, now) {
+        } else if may_be_told(view, now) && view.held == Some(0) {
+            // Nobody is moved, so neither room nor budget matters: only the doors close.
+            if view.report_phase() != Some(DrainPhase::Draining) {
+                paces.calls.extend(tell(view, Some(0.0)));
+            }
+        } else if may_be_told(view, now) {
             indices.push(index);
-            shares.push(Share { remaining: remaining(view).max(1), in_force: in_force(view, now) });
+            shares.push(Share { remaining: remaining(view), in_force: in_force(view, now) });
         }
     }
     let full = full(room, &shares);
@@ -57,41 +64,45 @@ pub(super) fn paces(
     for ((index, share), pace) in indices.into_iter().zip(shares).zip(shared) {
         let view = &census.views[index];
         paces.of[index] = pace.unwrap_or_else(|| spread(view, now));
-        if must_be_told(view, share.in_force, pace)
-            && let Some(drain) = &view.drain
-        {
-            let deadline = u64::try_from(drain.deadline.as_millisecond()).unwrap_or(0);
-            let request = DrainRequest { deadline, reconnects_per_second: pace, reason: drain.reason };
-            paces.calls.push(Action { pod: view.pod.id.clone(), step: Step::Tell(request) });
+        if must_be_told(view, share.in_force, pace) {
+            paces.calls.extend(tell(view, pace));
         }
     }
     paces
 }
 
+fn tell(view: &View<'_>, pace: Option<f64>) -> Option<Action> {
+    let drain = view.drain.as_ref()?;
+    let deadline = u64::try_from(drain.deadline.as_millisecond()).unwrap_or(0);
+    let request = DrainRequest { deadline, reconnects_per_second: pace, reason: drain.reason };
+    Some(Action { pod: view.pod.id.clone(), step: Step::Tell(request) })
+}
+
 /// Its server drains for us though its pod is to serve.
 fn taken_back(view: &View<'_>) -> bool {
-    let drains = view.pod.report.as_ref().is_some_and(|r| {
-        r.drain.phase != DrainPhase::Serving && r.drain.reason != Some(DrainReason::Shutdown)
-    });
-    view.drain.is_none() && view.serves() && !view.lifeless() && drains
+    let by_itself = view.pod.report.as_ref().is_some_and(|r| r.drain.reason == Some(DrainReason::Shutdown));
+    view.drain.is_none() && view.serves() && view.drains() && !by_itself
 }
 
 /// Its server is to drain, and either does or may be told: its marks have been seen, its absence from the
 /// Service long enough.
-fn shares_the_budget(view: &View<'_>, now: Timestamp) -> bool {
+fn may_be_told(view: &View<'_>, now: Timestamp) -> bool {
     let (Some(seen), Some(_)) = (&view.pod.marks.drain, &view.drain) else { return false };
     let out_of_service =
         view.pod.marks.traffic == Some(Traffic::Drain) && now.duration_since(seen.started) >= OUT_OF_SERVICE;
     view.counted && !view.empty() && (out_of_service || view.report_phase() == Some(DrainPhase::Draining))
 }
 
-fn must_be_told(view: &View<'_>, in_force: f64, pace: Option<f64>) -> bool {
+fn must_be_told(view: &View<'_>, in_force: Option<f64>, pace: Option<f64>) -> bool {
     let report = view.pod.report.as_ref().map(|r| &r.drain).filter(|r| r.phase == DrainPhase::Draining);
     match (report, pace) {
         (None, Some(pace)) => pace > 0.0,
         (None, None) => true,
         (Some(report), None) => report.reconnects_per_second.is_some(),
-        (Some(_), Some(pace)) => view.pod.unsure.is_some() || (pace - in_force).abs() > 0.01 * in_force,
+        (Some(_), Some(pace)) => {
+            let in_force = in_force.unwrap_or(0.0);
+            view.pod.unsure.is_some() || (pace - in_force).abs() > 0.01 * in_force
+        }
     }
 }
 
@@ -99,15 +110,17 @@ fn remaining(view: &View<'_>) -> u64 {
     view.held.or(view.drain.as_ref().and_then(|d| d.sockets)).unwrap_or(0)
 }
 
-/// Pace that the server drains at, at most.
-fn in_force(view: &View<'_>, now: Timestamp) -> f64 {
-    let told = match &view.pod.report {
-        Some(report) if report.drain.phase == DrainPhase::Draining => {
-            report.drain.reconnects_per_second.unwrap_or_else(|| spread(view, now))
-        }
-        _ => 0.0,
+/// Pace that the server drains at, at most; `None` where it does not say.
+fn in_force(view: &View<'_>, now: Timestamp) -> Option<f64> {
+    if view.drain.as_ref().is_some_and(|drain| now >= drain.deadline) {
+        return Some(0.0); // All has been closed.
+    }
+    let Some(report) = view.pod.report.as_ref().map(|r| &r.drain) else { return view.pod.unsure };
+    let told = match report.phase {
+        DrainPhase::Draining => report.reconnects_per_second.unwrap_or_else(|| spread(view, now)),
+        DrainPhase::Serving | DrainPhase::Drained => 0.0,
     };
-    told.max(view.pod.unsure.unwrap_or(0.0))
+    Some(told.max(view.pod.unsure.unwrap_or(0.0)))
 }
 
 /// Pace of a server that spreads its drain over the time it has.
@@ -119,6 +132,6 @@ fn spread(view: &View<'_>, now: Timestamp) -> f64 {
 
 /// The others have no place left, or not enough to go on with drains that were held.
 fn full(room: &Room, shares: &[Share]) -> bool {
-    let held = shares.iter().all(|s| s.in_force == 0.0);
+    let held = shares.iter().all(|s| s.in_force == Some(0.0));
     room.free == 0 || (held && (room.free as f64) < room.capacity as f64 * RESUME)
 }

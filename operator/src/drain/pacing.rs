@@ -18,8 +18,8 @@ const WINDOW_SECONDS: f64 = 60.0;
 pub(super) struct Share {
     /// Sockets that are left.
     pub remaining: u64,
-    /// Pace in force, sockets per second; 0 where the server was not told yet.
-    pub in_force: f64,
+    /// Pace in force, sockets per second; 0 where the server was not told yet, `None` where it may have been.
+    pub in_force: Option<f64>,
 }
 
 /// Sockets per second that the fleet may move. Where the spec does not say: what lets each pod that stays
@@ -50,22 +50,23 @@ pub(super) fn admit(
 /// The pace of each drain, in the order given. Where all paces in force are about right they stay, so that
 /// servers are told seldom.
 pub(super) fn share(budget: f64, drains: &[Share]) -> Vec<f64> {
-    let total: f64 = drains.iter().map(|d| d.in_force).sum();
     let ideal = ideal(budget, drains);
-    let about_right = |(drain, ideal): (&Share, &f64)| {
-        (ideal - drain.in_force).abs() <= MATERIAL * drain.in_force && drain.in_force > 0.0
-    };
+    // Who does not answer is taken to use its share.
+    let in_force: Vec<f64> =
+        drains.iter().zip(&ideal).map(|(d, ideal)| d.in_force.unwrap_or(*ideal)).collect();
+    let total: f64 = in_force.iter().sum();
+    let about_right = |(pace, ideal): (&f64, &f64)| (ideal - pace).abs() <= MATERIAL * pace && *pace > 0.0;
     // A sum of floats may end up a hair above the budget that it was made from.
-    if total <= budget * (1.0 + 1e-9) && drains.iter().zip(&ideal).all(about_right) {
-        return drains.iter().map(|d| d.in_force).collect();
+    if total <= budget * (1.0 + 1e-9) && in_force.iter().zip(&ideal).all(about_right) {
+        return in_force;
     }
     let mut unused = (budget - total).max(0.0);
-    let grant = |(drain, ideal): (&Share, f64)| {
-        let more = (ideal - drain.in_force).clamp(0.0, unused);
+    let grant = |(pace, ideal): (f64, f64)| {
+        let more = (ideal - pace).clamp(0.0, unused);
         unused -= more;
-        ideal.min(drain.in_force + more)
+        ideal.min(pace + more)
     };
-    drains.iter().zip(ideal).map(grant).collect()
+    in_force.into_iter().zip(ideal).map(grant).collect()
 }
 
 /// In proportion to what is left, so that drains that run together end together; small ones get a little
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn drains_of_one_size_share_evenly_and_small_ones_end_sooner() {
-        let fresh = |remaining| Share { remaining, in_force: 0.0 };
+        let fresh = |remaining| Share { remaining, in_force: Some(0.0) };
         assert_eq!(share(100.0, &[fresh(500), fresh(500)]), [50.0, 50.0]);
         let paces = share(100.0, &[fresh(1000), fresh(10)]);
         assert!(10.0 / paces[1] < 1000.0 / paces[0], "{paces:?}");
@@ -109,16 +110,17 @@ mod tests {
 
     #[test]
     fn a_newcomer_waits_until_the_others_have_slowed_down() {
-        let running = Share { remaining: 500, in_force: 100.0 };
-        let newcomer = Share { remaining: 500, in_force: 0.0 };
+        let running = Share { remaining: 500, in_force: Some(100.0) };
+        let newcomer = Share { remaining: 500, in_force: Some(0.0) };
         assert_eq!(share(100.0, &[running, newcomer]), [50.0, 0.0]);
-        let slowed = Share { in_force: 50.0, ..running };
+        let slowed = Share { in_force: Some(50.0), ..running };
         assert_eq!(share(100.0, &[slowed, newcomer]), [50.0, 50.0]);
     }
 
     #[test]
     fn small_differences_are_not_worth_a_call() {
-        let drains = [Share { remaining: 480, in_force: 50.0 }, Share { remaining: 520, in_force: 50.0 }];
+        let drains =
+            [Share { remaining: 480, in_force: Some(50.0) }, Share { remaining: 520, in_force: Some(50.0) }];
         assert_eq!(share(100.0, &drains), [50.0, 50.0]);
     }
 
@@ -138,9 +140,9 @@ mod tests {
         ) {
             let sum: f64 = drains.iter().map(|d| d.1).sum::<f64>().max(1.0);
             let drains: Vec<_> = drains.into_iter()
-                .map(|(remaining, part)| Share { remaining, in_force: part / sum * budget }).collect();
+                .map(|(remaining, part)| Share { remaining, in_force: Some(part / sum * budget) }).collect();
             let paces = share(budget, &drains);
-            let worst: f64 = drains.iter().zip(&paces).map(|(d, p)| p.max(d.in_force)).sum();
+            let worst: f64 = drains.iter().zip(&paces).map(|(d, p)| p.max(d.in_force.unwrap_or(0.0))).sum();
             prop_assert!(worst <= budget * 1.000_001, "{worst} > {budget}: {paces:?}");
             prop_assert!(paces.iter().all(|p| *p >= 0.0));
         }

@@ -1,6 +1,6 @@
 //! Room for sockets: where new ones go, and whether the others can take a victim's.
 
-use socketfleet_api::contract::{DrainPhase, Traffic};
+use socketfleet_api::contract::Traffic;
 
 use super::Hold;
 use super::census::{Census, View};
@@ -46,7 +46,7 @@ impl Room {
 
     /// The room that is left when this pod leaves: its own places do not count.
     pub fn without(mut self, view: &View<'_>) -> Self {
-        if view.doom.is_none() && view.pod.ready {
+        if view.doom.is_none() && view.works() {
             self.capacity -= view.pod.sockets.map_or(0, |s| s.capacity);
             self.free -= view.free();
         }
@@ -89,8 +89,7 @@ pub(super) fn traffic(census: &Census<'_>, room: &Room) -> Vec<Traffic> {
 
 fn label(view: &View<'_>, close_doomed: bool) -> Traffic {
     // A server that was taken back says so before it is sent sockets again.
-    let closed_itself = view.report_phase().is_some_and(|p| p != DrainPhase::Serving) && !view.lifeless();
-    if view.leaving() || closed_itself || (view.doom.is_some() && close_doomed) {
+    if view.leaving() || view.drains() || (view.doom.is_some() && close_doomed) {
         return Traffic::Drain;
     }
     match view.pod.sockets {

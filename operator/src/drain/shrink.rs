@@ -12,11 +12,13 @@ use socketfleet_api::contract::PodDrainPhase;
 use super::census::{Census, View, count};
 use super::{Hold, NodeState, PodPhase, Revision, Shrink};
 
-/// Deletion cost of a pod that leaves.
+/// Deletion cost of a pod that is empty: less than any other's.
 pub(super) const VICTIM_COST: i32 = i32::MIN;
+/// Deletion cost of a pod that drains: should a ReplicaSet delete one of its own accord, then this.
+pub(super) const DRAINING_COST: i32 = i32::MIN / 2;
 /// Time for which the marks and the readiness of a victim must have been as they are: what we see by now
 /// the ReplicaSet's controller has seen too.
-const SEEN: SignedDuration = SignedDuration::from_secs(1);
+const SEEN: SignedDuration = SignedDuration::from_secs(2);
 /// A pod that has not been Ready for this long is not on its way to or from Ready.
 const STEADY: SignedDuration = SignedDuration::from_secs(10);
 /// An empty pod whose readiness does not follow is removed by its cost alone after this time, and a pod
@@ -53,12 +55,12 @@ pub(super) fn replicas(census: &Census<'_>, births: &BTreeMap<&str, u32>, now: T
         } else {
             match safe(census, revision, counted, keep, &removable, now) {
                 Ok(target) => {
-                    if target < counted {
+                    if target < revision.replicas {
                         let uid = |&i: &usize| census.views[i].pod.id.uid.clone();
-                        let victims = removable.iter().map(uid).collect();
+                        let goes = target < counted;
                         out.shrinks.push(Shrink {
                             revision: revision.hash.clone(),
-                            victims,
+                            victims: if goes { removable.iter().map(uid).collect() } else { Vec::new() },
                             resource_version: revision.resource_version.clone(),
                         });
                     }
@@ -86,7 +88,6 @@ fn removable(view: &View<'_>, now: Timestamp) -> bool {
     }
     let in_phase = now.duration_since(mark.since);
     match mark.phase {
-        PodDrainPhase::Empty if view.lifeless() => true,
         PodDrainPhase::Empty if !view.empty() => false,
         PodDrainPhase::Empty if view.pod.ready => in_phase >= PATIENCE,
         PodDrainPhase::Empty => in_phase >= SEEN && now.duration_since(view.pod.ready_since) >= SEEN,
@@ -130,15 +131,20 @@ fn safe(
     });
     for (_, view) in census.views.iter().enumerate().filter(|&(i, _)| !chosen(i)) {
         let pod = view.pod;
-        if !view.counted || pod.revision != revision.hash || pod.ready {
+        let unchanged_for = now.duration_since(pod.ready_since);
+        if !view.counted || pod.revision != revision.hash || (pod.ready && unchanged_for >= SEEN) {
             continue;
         }
+        if view.empty() && pod.marks.drain.as_ref().is_some_and(|d| d.phase == PodDrainPhase::Empty) {
+            continue; // As good a choice as the victims.
+        }
         let name = &pod.id.name;
-        if pod.phase == PodPhase::Pending {
-            return Err(format!("{name} is no longer Pending"));
+        if pod.phase == PodPhase::Pending || pod.ready {
+            // The controller may still see one that was Pending a moment ago as the first to go.
+            return Err(format!("{name} has been Ready for a moment"));
         }
         // Both sort keys speak for the victims, so a pod that has been unready for a while does no harm.
-        let steady = pod.node_state == NodeState::Lost || now.duration_since(pod.ready_since) >= STEADY;
+        let steady = pod.node_state == NodeState::Lost || unchanged_for >= STEADY;
         if !(sure && steady) {
             return Err(format!("{name} is Ready"));
         }

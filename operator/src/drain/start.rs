@@ -23,7 +23,7 @@ pub(super) fn start(census: &mut Census<'_>, budget: f64, now: Timestamp, holds:
         return;
     }
     while demand.excess() > 0 {
-        let Some(victim) = victims::next(census, demand.surplus()) else { return };
+        let Some(victim) = victims::next(census, demand.surplus(), now) else { return };
         if let Err(hold) = admit(census, &victim, &demand, &room, budget) {
             holds.push(hold);
             return;
@@ -35,16 +35,16 @@ pub(super) fn start(census: &mut Census<'_>, budget: f64, now: Timestamp, holds:
         } else {
             demand.staying -= 1;
         }
-        demand.ready -= u32::from(view.pod.ready);
+        demand.ready -= u32::from(view.works());
         room.release(view);
         begin(view, victim.reason, victim.why, now, deadline);
     }
     // Pods that have to go one by one wait for those that replace them.
-    if let Some(victim) = victims::next(census, false)
+    if let Some(victim) = victims::next(census, false, now)
         && matches!(victim.reason, DrainReason::Manual | DrainReason::NodeDrain)
     {
-        let pod = census.views[victim.index].pod;
-        let ready = demand.ready.saturating_sub(u32::from(pod.ready));
+        let (pod, works) = (census.views[victim.index].pod, census.views[victim.index].works());
+        let ready = demand.ready.saturating_sub(u32::from(works));
         holds.push(Hold::TooFewReady { pod: pod.id.name.clone(), ready, wanted: demand.wanted });
     }
 }
@@ -72,13 +72,23 @@ fn admit(
             return Err(Hold::CountsUnknown { count: 1 + unknown.count(), pod });
         }
     }
-    let ready = demand.ready - u32::from(view.pod.ready);
-    if ready < demand.wanted {
+    if let Some(silent) = census.views.iter().find(|v| silent_drain(v)) {
+        // What it uses of the budget is not known.
+        return Err(Hold::CountsUnknown { count: 1, pod: silent.pod.id.name.clone() });
+    }
+    let ready = demand.ready - u32::from(view.works());
+    if ready < demand.wanted && !victim.broken {
         return Err(Hold::TooFewReady { pod: pod(), ready, wanted: demand.wanted });
     }
     let policy = &census.observed.fleet.policy;
     room.without(view).admit(&view.pod.id.name, sockets, policy.headroom)?;
     pacing::admit(&view.pod.id.name, sockets, room.committed, budget, policy)
+}
+
+fn silent_drain(view: &View<'_>) -> bool {
+    view.counted
+        && view.held.is_none()
+        && view.drain.as_ref().is_some_and(|d| d.phase < PodDrainPhase::Forced)
 }
 
 /// Marks the beginning of a drain. Its deadline is set here and never again.

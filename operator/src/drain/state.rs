@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use socketfleet_api::contract::Traffic;
+use socketfleet_api::contract::{PodDrainPhase, Traffic};
 
 use super::census::{Census, View};
 use super::demand::{self, Demand};
 use super::room::{self, Room};
-use super::shrink::{Replicas, VICTIM_COST};
+use super::shrink::{DRAINING_COST, Replicas, VICTIM_COST};
 use super::{
     Action, Decision, Deletion, Marks, Observed, PodPhase, Step, advance, deletion, pace, pacing, shrink,
     start, summary, take_back,
@@ -67,11 +67,11 @@ fn mark(view: View<'_>, traffic: Traffic) -> Option<Action> {
     if view.pod.phase == PodPhase::Ended {
         return None;
     }
-    let deletion_cost = if view.drain.is_some() {
-        Some(VICTIM_COST)
-    } else {
-        // Others may use the annotation too; only our own value is taken away.
-        seen.deletion_cost.filter(|cost| *cost != VICTIM_COST)
+    let deletion_cost = match view.drain.as_ref().map(|d| d.phase) {
+        Some(PodDrainPhase::Notified | PodDrainPhase::Draining) => Some(DRAINING_COST),
+        Some(PodDrainPhase::Forced | PodDrainPhase::Empty) => Some(VICTIM_COST),
+        // Others may use the annotation too; only our own values are taken away.
+        None => seen.deletion_cost.filter(|cost| ![DRAINING_COST, VICTIM_COST].contains(cost)),
     };
     let to = Marks { traffic: Some(traffic), deletion_cost, drain: view.drain };
     let step = Step::Mark { to, note: view.note };

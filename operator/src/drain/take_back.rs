@@ -51,7 +51,7 @@ fn cause_gone(census: &Census<'_>, view: &View<'_>, full: bool, now: Timestamp) 
     let optional = matches!(drain.reason, DrainReason::ScaleIn | DrainReason::Rollout);
     let under_way = matches!(drain.phase, PodDrainPhase::Notified | PodDrainPhase::Draining);
     let time_left = drain.deadline.duration_since(now);
-    if full && optional && under_way && time_left < policy.deadline / 2 {
+    if full && optional && under_way && view.held != Some(0) && time_left < policy.deadline / 2 {
         return Some("the other pods are full, and its sockets would be cut at the deadline");
     }
     if view.doom.is_some() {

@@ -1,11 +1,12 @@
 //! Who leaves first.
 //!
-//! Pods that somebody asked for, then pods that hold nothing, pods on cordoned nodes, pods of old
+//! Pods that somebody asked for, then broken and Pending ones, pods on cordoned nodes, pods of old
 //! revisions, then all others. Within a class: the fewest sockets; among those with about as few, the pod
 //! in the fullest zone and on the fullest node, so that the spread stays; then the youngest.
 
 use std::collections::HashMap;
 
+use jiff::{SignedDuration, Timestamp};
 use socketfleet_api::contract::DrainReason;
 
 use super::census::{Census, View};
@@ -13,11 +14,16 @@ use super::census::{Census, View};
 /// Counts that differ by less than this much of the smaller one are as good as equal: the spread decides.
 const ABOUT_EQUAL: f64 = 0.1;
 
+/// A pod that has not been Ready for this long is broken.
+const BROKEN_AFTER: SignedDuration = SignedDuration::from_secs(60);
+
 /// A pod that is to leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Victim {
     /// Index of its view.
     pub index: usize,
+    /// It is not Ready and will not be soon: the fleet does without it already.
+    pub broken: bool,
     /// What it leaves for.
     pub reason: DrainReason,
     /// Why it and not another, for people.
@@ -27,7 +33,7 @@ pub(super) struct Victim {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     Requested,
-    Lifeless,
+    Broken,
     Cordoned,
     OldRevision,
     Other,
@@ -37,11 +43,11 @@ enum Class {
 
 /// The pod that leaves next, among those that serve. Pods that do not have to go are candidates only where
 /// `surplus` says that there are more of them than wanted.
-pub(super) fn next(census: &Census<'_>, surplus: bool) -> Option<Victim> {
+pub(super) fn next(census: &Census<'_>, surplus: bool, now: Timestamp) -> Option<Victim> {
     let mut candidates = Vec::new();
     for (index, view) in census.views.iter().enumerate() {
         if view.in_pool && view.serves() && (surplus || view.doom.is_some()) {
-            candidates.push((class(view), view.held.unwrap_or(u64::MAX), index));
+            candidates.push((class(view, now), view.held.unwrap_or(u64::MAX), index));
         }
     }
     let &(first, fewest, _) = candidates.iter().min()?;
@@ -57,14 +63,15 @@ pub(super) fn next(census: &Census<'_>, surplus: bool) -> Option<Victim> {
     })?;
     let view = &census.views[index];
     let reason = view.doom.unwrap_or(DrainReason::ScaleIn);
-    Some(Victim { index, reason, why: why(census, view, first, candidates.len(), &fullness) })
+    let broken = is_broken(view, now);
+    Some(Victim { index, broken, reason, why: why(census, view, first, candidates.len(), &fullness) })
 }
 
-fn class(view: &View<'_>) -> Class {
+fn class(view: &View<'_>, now: Timestamp) -> Class {
     if view.pod.requested {
         Class::Requested
-    } else if view.lifeless() {
-        Class::Lifeless
+    } else if is_broken(view, now) {
+        Class::Broken
     } else if view.held.is_none() {
         Class::Unknown
     } else {
@@ -76,12 +83,18 @@ fn class(view: &View<'_>) -> Class {
     }
 }
 
+/// It serves nobody new, and few or none that it has.
+fn is_broken(view: &View<'_>, now: Timestamp) -> bool {
+    let unready_for = now.duration_since(view.pod.ready_since);
+    view.lifeless() || (!view.pod.ready && (view.held == Some(0) || unready_for >= BROKEN_AFTER))
+}
+
 fn why(census: &Census<'_>, view: &View<'_>, class: Class, alike: usize, fullness: &Fullness<'_>) -> String {
     let sockets = view.held.unwrap_or(0);
     let node = view.pod.node.as_deref().unwrap_or("none");
     match class {
         Class::Requested => "it was asked for by annotation".to_owned(),
-        Class::Lifeless => "it does not run, so nobody is moved".to_owned(),
+        Class::Broken => format!("it is not Ready; {sockets} sockets"),
         Class::Cordoned => format!("its node {node} is cordoned; {sockets} sockets"),
         Class::OldRevision => {
             format!("revision {} replaces it; {sockets} sockets, the fewest", census.observed.fleet.revision)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -107,8 +108,8 @@ impl Memory {
     }
 
     /// Whether the pods that went were those.
-    pub fn check(&self, fleet: &FleetRef, observed: &Observed) -> Vec<WrongVictims> {
-        self.with(fleet, |r| r.verifier.check(observed))
+    pub fn check(&self, fleet: &FleetRef, observed: &Observed, now: Timestamp) -> Vec<WrongVictims> {
+        self.with(fleet, |r| r.verifier.check(observed, now))
     }
 
     /// The fleet is gone.
