@@ -1,3 +1,0 @@
-//! `make simulate`.
-
-fn main() {}
