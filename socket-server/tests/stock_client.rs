@@ -195,7 +195,7 @@ async fn moved(name: &'static str) {
             tokio::time::sleep(Duration::from_millis(120)).await;
             for connection in server.connections().into_iter().filter(|c| c.is_open()) {
                 let moving =
-                    connection.close_for_drain("server:maintenance", (&data,), Duration::from_secs(3));
+                    connection.close_for_drain("server:maintenance", (&data,), Duration::from_secs(30));
                 tokio::spawn(moving.unwrap());
             }
         }

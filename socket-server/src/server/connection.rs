@@ -8,8 +8,6 @@ use crate::engine::{Close, Conn};
 use crate::io::{Client, Socket};
 use crate::packet::{Args, Payload, PayloadError};
 
-/// How long the answers that a client waits for, and the saving of its session, may take.
-const PREPARE: Duration = Duration::from_secs(2);
 /// For so long a polling client has sent nothing, when its connection is closed.
 const QUIET: Duration = Duration::from_millis(20);
 /// Between two looks.
@@ -60,7 +58,9 @@ impl Connection {
     /// told to stay away.
     ///
     /// What the client sent before it saw the close is handled, except for events that want an answer: that could
-    /// not be given, and a client with `retries` sends them again. `linger` bounds the whole.
+    /// not be given, and a client with `retries` sends them again. `linger` bounds the
+    /// close, half of it what comes before: on a busy node both take their time, and a client that is cut off before
+    /// it had its answer sends again.
     ///
     /// # Errors
     /// When an argument does not serialise; nothing has happened then.
@@ -89,7 +89,7 @@ impl Connection {
                 }
             };
             // Neither an adapter that is cut off from its broker nor a busy client may hold up the drain.
-            let _ = tokio::time::timeout(PREPARE.min(linger), prepare).await;
+            let _ = tokio::time::timeout(linger / 2, prepare).await;
             let (close, flushed) = Close::moved(linger, !sockets.is_empty());
             conn.close(close);
             match flushed.await {

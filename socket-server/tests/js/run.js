@@ -3,7 +3,7 @@
 const scenarios = { ...require("./basics"), ...require("./recovery"), ...require("./moves"), ...require("./engine") };
 
 const [name, url] = process.argv.slice(2);
-const deadline = setTimeout(() => fail(new Error("timed out")), 25_000);
+const deadline = setTimeout(() => fail(new Error("timed out")), 90_000);
 
 function fail(error) {
   console.error(`${name}: ${error.stack}`);
