@@ -24,7 +24,7 @@ demo-down: ## End the demo and clean up
 	demo/run down
 
 ##@ Develop
-.PHONY: test test-unit test-cluster lint fmt generate bench clean
+.PHONY: test test-unit test-cluster lint lint-chart fmt generate bench clean
 test: lint test-unit test-cluster ## All tests; needs root for the local cluster
 
 test-unit: ## Unit tests: no root, no cluster
@@ -38,6 +38,16 @@ lint: ## Formatting, clippy and shellcheck
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(scripts); else echo 'shellcheck is not installed: scripts were not checked'; fi
+
+lint-chart: ## The chart: linted, and rendered with its switches on and off
+	tests/tools/bin/helm lint --strict charts/socketfleet
+	@for values in '' 'watchNamespaces={a,b}' customMetrics.enabled=false,replicas=2 podMonitor.operator=true,podMonitor.fleets=true \
+		crds.install=false,rbac.create=false,networkPolicy.enabled=false; do \
+		tests/tools/bin/helm template socketfleet charts/socketfleet --namespace socketfleet-system $${values:+--set "$$values"} >/dev/null \
+			|| { echo "the chart does not render with: $$values"; exit 1; }; \
+	done
+	@! tests/tools/bin/helm template socketfleet charts/socketfleet --set replicas=-1 >/dev/null 2>&1 \
+		|| { echo 'values.schema.json lets replicas=-1 through'; exit 1; }
 
 fmt: ## Format the code
 	cargo fmt --all
