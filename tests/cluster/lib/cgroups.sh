@@ -52,7 +52,7 @@ enter_cgroup() { # the calling shell, and what it starts from now on
 }
 
 kill_cgroup() {
-	local end=$((SECONDS + 15)) pids
+	local end=$((SECONDS + PATIENCE)) pids
 	while pids=$(cgroup_members) && [ -n "$pids" ]; do
 		[ $SECONDS -lt $end ] || die "processes that do not end: ${pids//$'\n'/ }"
 		# shellcheck disable=SC2086

@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # What every other part uses: messages, waiting, and the programs taken from Debian.
 
+PATIENCE=180 # seconds: a machine with too much to do is slow, not broken
+
 log() { printf 'cluster: %s\n' "$*" >&2; }
 
 die() {

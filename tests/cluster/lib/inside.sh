@@ -88,7 +88,7 @@ control_plane() { # also the switch that all nodes are plugged into
 		--proxy-client-cert-file=$pki/front-proxy.crt --proxy-client-key-file=$pki/front-proxy.key --enable-aggregator-routing=true \
 		--kubelet-client-certificate=$pki/apiserver-kubelet.crt --kubelet-client-key=$pki/apiserver-kubelet.key --kubelet-preferred-address-types=InternalIP \
 		$CLUSTER_APISERVER_ARGS
-	wait_for 60 kubectl --kubeconfig /mnt/kubeconfig get --raw /readyz
+	wait_for $PATIENCE kubectl --kubeconfig /mnt/kubeconfig get --raw /readyz
 	# shellcheck disable=SC2086
 	supervise kube-controller-manager kube-controller-manager --kubeconfig /mnt/etc/kcm.kubeconfig --authentication-kubeconfig /mnt/etc/kcm.kubeconfig \
 		--authorization-kubeconfig /mnt/etc/kcm.kubeconfig --service-account-private-key-file=$pki/sa.key --root-ca-file=$pki/ca.crt \
@@ -102,10 +102,10 @@ control_plane() { # also the switch that all nodes are plugged into
 
 node() { # NODE
 	sysctl -qw net.ipv4.ip_forward=1
-	wait_for 30 ip route get "$CLUSTER_SERVICE_NET.0.1" # until plugged in
+	wait_for $PATIENCE ip route get "$CLUSTER_SERVICE_NET.0.1" # until plugged in
 	rm -rf /var/lib/cni # address leases of the last boot
 	supervise containerd containerd --config /mnt/etc/containerd.toml
-	wait_for 30 ctr version
+	wait_for $PATIENCE ctr version
 	[ -e /mnt/self/pause-loaded ] || { ctr -n k8s.io images import /mnt/kubernetes/pause.tar && touch /mnt/self/pause-loaded; }
 	supervise kubelet kubelet --config /mnt/self/kubelet.yaml --kubeconfig /mnt/self/kubelet.kubeconfig \
 		--hostname-override="$1" --node-ip="$(node_ip "$1")" --node-labels="$(cat /mnt/self/labels)"

@@ -17,14 +17,14 @@ local_up() {
 	certificates
 	configure
 	start_machine cp
-	wait_for 60 local_kubectl get --raw /readyz || give_up cp "the API server does not get ready"
+	wait_for $PATIENCE local_kubectl get --raw /readyz || give_up cp "the API server does not get ready"
 	for n in $(nodes); do start_machine "$n"; done
 	local_kubectl apply -f "$DIR/etc/addons.yaml" >/dev/null
 	for n in $(nodes); do
-		wait_for 60 node_ready "$n" || give_up "$n" "$n does not get Ready"
+		wait_for $PATIENCE node_ready "$n" || give_up "$n" "$n does not get Ready"
 	done
-	wait_for 60 local_kubectl get serviceaccount default || give_up cp "the controller manager does not work"
-	wait_for 60 dns_ready || give_up cp "CoreDNS does not get ready"
+	wait_for $PATIENCE local_kubectl get serviceaccount default || give_up cp "the controller manager does not work"
+	wait_for $PATIENCE dns_ready || give_up cp "CoreDNS does not get ready"
 	log "$CLUSTER_NAME is up after $((SECONDS - started)) s: export KUBECONFIG=$DIR/kubeconfig"
 }
 
@@ -93,9 +93,9 @@ local_start() {
 	export KUBERNETES_DIR DEBS_DIR
 	start_machine "$1"
 	if [ "$1" = cp ]; then
-		wait_for 60 local_kubectl get --raw /readyz || give_up cp "the API server does not get ready"
+		wait_for $PATIENCE local_kubectl get --raw /readyz || give_up cp "the API server does not get ready"
 	else
-		wait_for 60 node_ready "$1" || give_up "$1" "$1 does not get Ready"
+		wait_for $PATIENCE node_ready "$1" || give_up "$1" "$1 does not get Ready"
 	fi
 }
 

@@ -31,7 +31,7 @@ start_machine() {
 		exec setsid unshare --fork --kill-child=KILL --pid --mount --net --uts --ipc bash "$SELF" __machine "$m" </dev/null >>"$DIR/$m/log/machine" 2>&1
 	) 8>&- &
 	disown
-	wait_for 30 test -s "$DIR/$m/pid" || give_up "$m" "$m did not start"
+	wait_for $PATIENCE test -s "$DIR/$m/pid" || give_up "$m" "$m did not start"
 	if [ "$m" = cp ]; then
 		connect_host
 		for n in $(nodes); do ! machine_pid "$n" >/dev/null || connect "$n"; done
@@ -43,7 +43,7 @@ start_machine() {
 connect_host() {
 	local pid i
 	pid=$(machine_pid cp)
-	wait_for 10 nsenter -t "$pid" -n ip addr show dev br0
+	wait_for $PATIENCE nsenter -t "$pid" -n ip addr show dev br0
 	ip link del "$LINK" 2>/dev/null || true
 	ip link add "$LINK" type veth peer name host netns "$pid"
 	nsenter -t "$pid" -n ip link set host master br0 up
@@ -68,7 +68,7 @@ stop_machine() { # a power cut: its disk stays
 	local m=$1 pid n
 	if pid=$(machine_pid "$m"); then
 		kill -KILL "$pid"
-		wait_for 10 test ! -e "/proc/$pid" || die "$m (process $pid) does not end"
+		wait_for $PATIENCE test ! -e "/proc/$pid" || die "$m (process $pid) does not end"
 	fi
 	rm -f "$DIR/$m"/*.pid "$DIR/$m/pid"
 	# Namespaces are taken apart some time after their last process: the cables are pulled now.
