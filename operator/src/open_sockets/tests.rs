@@ -12,7 +12,7 @@ use serde_json::json;
 use socketfleet_api::contract::{DrainPhase, DrainReport, Health, HealthStatus, Memory};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, advance, sleep};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::*;
 
@@ -320,9 +320,10 @@ async fn material_changes_are_announced_once_and_small_ones_not() {
     assert_eq!(changes.next().now_or_never().flatten(), Some(chat()), "a drain has begun");
     assert!(changes.next().now_or_never().is_none());
 
+    // Noticed with the first look after the count has become stale; looks at a silent pod become rarer.
     world.servers.silence(1);
-    seconds(15).await;
-    assert_eq!(changes.next().now_or_never().flatten(), Some(chat()), "a count is lost");
+    let lost = timeout(Duration::from_secs(30), changes.next()).await;
+    assert_eq!(lost, Ok(Some(chat())), "a count is lost");
 }
 
 #[tokio::test(start_paused = true)]
