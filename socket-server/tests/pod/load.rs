@@ -24,7 +24,7 @@ impl Load {
         let mut child = Command::new("node")
             .arg(installed().join("src/main.js"))
             .args(["--url", url, "--sockets", &sockets.to_string(), "--transports", transports])
-            .args(["--room-size", "3", "--rate", "1", "--open-rate", "500", "--port", "0"])
+            .args(["--room-size", "3", "--rate", "0", "--open-rate", "500", "--port", "0"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("node is installed");
@@ -32,7 +32,9 @@ impl Load {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
         let load = Self { child, port };
+        // They speak from here on: what somebody hears between its join and the answer is not accounted for.
         load.until(|stats| stats["joined"] == sockets);
+        assert_eq!(call(port, "POST", "/load", &[], &json!({ "rate": 1 }).to_string()).status, 200);
         load
     }
 
