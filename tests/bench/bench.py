@@ -10,7 +10,7 @@ PLAIN_WS = {"WS_NO_BUFFER_UTIL": "1", "WS_NO_UTF_8_VALIDATE": "1"}
 # name: (command, environment, can be a cluster with Redis)
 SERVERS = {
     "rawref": ([BIN + "rawref"], {}, False),
-    "ours": ([os.environ["SOCKET_SERVER"]], {"ADMIN_PORT": "0", "REDIS_ADAPTER": "pubsub", "LOG_LEVEL": "warn"}, True),
+    "ours": ([os.environ["SOCKET_SERVER"]], {"ADMIN_PORT": "0", "LOG_LEVEL": "warn"}, True),
     "rawfws": ([BIN + "rawfws"], {}, False),
     "oxide": ([BIN + "oxide"], {}, True),
     "node": (NODE, NODE_ENV | PLAIN_WS, True),
@@ -56,13 +56,14 @@ def spawn(cmd, env, log, cpu=0):
 def measure(server, case):
     """One run, alone on the machine; returns sioload's report, or None when the run failed."""
     (cmd, env, _), (count, _, load, _) = SERVERS[server], CASES[case]
+    env = env | {"APP": "echo" if case == "echo" else "rooms"}  # read by socket-server alone
     procs, helpers = [], []
     with open(f"{TMP}/{server}.log", "a") as log:
         try:
             if count > 1:
                 redis = ["redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
                 helpers.append(spawn(redis, {}, log))
-                env = env | {"REDIS_URL": f"redis://127.0.0.1:{helpers[0][1]}/"}
+                env = env | {"REDIS_URL": f"redis://127.0.0.1:{helpers[0][1]}/", "REDIS_ADAPTER": "pubsub"}
             procs += [spawn(cmd, env, log) for _ in range(count)]
             pids = lambda group: ",".join(str(p.pid) for p, _ in group)
             args = ["--servers", ",".join(f"127.0.0.1:{port}" for _, port in procs), "--pids", pids(procs)]
