@@ -27,6 +27,9 @@ const PAGE: u64 = 1_000;
 /// How long a client is kept waiting for Redis to come back, or for this server to read as far as the client has
 /// been elsewhere. Then it starts afresh, and is told so.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long what a server has given to its sockets ahead of the stream may take to get there. Redis is back by then:
+/// a server that has not written it has ended, and never will.
+const AHEAD: Duration = Duration::from_secs(3);
 /// Pause after a failure.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -73,6 +76,8 @@ async fn try_restore(
     else {
         return Ok(None);
     };
+    // Better late than twice or never.
+    let _ = tokio::time::timeout(AHEAD, landed(hub, &offset)).await;
     let mut position = hub.position.subscribe();
     let caught_up = position.wait_for(|position| position.is_some_and(|position| position >= offset.id));
     if caught_up.await.is_err() {
@@ -104,6 +109,22 @@ async fn try_restore(
     missed.extend(recent.map(Record::with_offset));
     hub.sessions.restored(&session);
     Ok(Some(RestoredSession { session, missed, hold: Hold::new(log) }))
+}
+
+/// Waits until this server has read from the stream what was given to sockets ahead of it: what the client got
+/// elsewhere in this way (it would get it again when it comes), and what the sockets here got before the client came
+/// (they do not get it again when it comes, and it would not either).
+async fn landed(hub: &Hub, offset: &Offset) {
+    loop {
+        let theirs = match &offset.ahead {
+            Some(origin) => hub.log.lock().await.has(origin),
+            None => true,
+        };
+        if theirs && hub.outbox.lock().ahead().is_none() {
+            return;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 /// After every entry.
