@@ -141,9 +141,26 @@ impl OpenSockets {
         let entry = found.pods.get_mut(uid)?;
         entry.record(answer, now);
         let delay = pace.delay(entry.attention(), entry.failures(), fastrand::f64());
+        // Not later than a count becomes stale: its loss is noticed then, however rarely a silent pod is asked.
+        let stale = entry.changes_at(pace, now).map(|at| at - now);
         entry.note(&mut found.sums, pace, now);
         self.announce(&mut state, &fleet, now);
-        Some(delay)
+        Some(stale.map_or(delay, |stale| delay.min(stale)))
+    }
+
+    /// A pod's turn has come: notes what time alone has changed, and says where to ask. `None` for a pod that is gone or
+    /// has no server.
+    fn turn(&self, uid: &Uid) -> Option<scraper::Place> {
+        let now = Instant::now();
+        let mut state = self.shared.state.lock();
+        let pace = state.pace();
+        let fleet = state.fleet_of.get(uid)?.clone();
+        let found = state.fleets.get_mut(&fleet)?;
+        let entry = found.pods.get_mut(uid)?;
+        entry.note(&mut found.sums, pace, now);
+        let place = entry.admin().map(|admin| scraper::Place { admin, failures: entry.failures() });
+        self.announce(&mut state, &fleet, now);
+        place
     }
 
     /// Notes what Prometheus answered for a fleet, `None` for a fleet that does not use it.

@@ -39,7 +39,7 @@ pub async fn run(counts: OpenSockets, fetch: impl Fetch) {
             Some(answer) = silent.next() => Next::Answer(answer),
         };
         match next {
-            Next::Turn(uid) => match counts.where_to_ask(&uid) {
+            Next::Turn(uid) => match counts.turn(&uid) {
                 Some(Place { admin, failures: 0 }) => answering.add(uid, admin),
                 Some(Place { admin, failures: _ }) => silent.add(uid, admin),
                 // Gone, or not running: the watch brings it back when there is something to ask.
@@ -61,20 +61,15 @@ enum Next {
     Answer((Uid, Result<Health, Failure>)),
 }
 
-struct Place {
-    admin: SocketAddr,
-    failures: u32,
+/// Where a pod's server is, and how often in a row it did not answer.
+pub(super) struct Place {
+    pub admin: SocketAddr,
+    pub failures: u32,
 }
 
 impl OpenSockets {
     fn take_due(&self) -> Vec<Uid> {
         std::mem::take(&mut self.shared.state.lock().due)
-    }
-
-    fn where_to_ask(&self, uid: &Uid) -> Option<Place> {
-        let state = self.shared.state.lock();
-        let entry = state.fleets.get(state.fleet_of.get(uid)?)?.pods.get(uid)?;
-        Some(Place { admin: entry.admin()?, failures: entry.failures() })
     }
 }
 

@@ -180,6 +180,18 @@ impl Entry {
         }
     }
 
+    /// When what is known of the pod becomes something else by time alone: an answer stale, a start overdue, a node lost.
+    /// `None` when only an answer or the watch can change it.
+    pub(super) fn changes_at(&self, pace: Pace, now: Instant) -> Option<Instant> {
+        let running_since = self.running_since?;
+        let overdue = match &self.answer {
+            Some(answer) => answer.at.checked_add(pace.stale_after()),
+            None if self.target.ready => None,
+            None => running_since.checked_add(START_GRACE),
+        };
+        [overdue, self.lost_at].into_iter().flatten().filter(|at| *at > now).min()
+    }
+
     fn knowledge(&self, pace: Pace, now: Instant) -> Count {
         let Some(running_since) = self.running_since else { return Count::NotRunning };
         if self.lost_at.is_some_and(|lost| lost <= now) && self.failures > 0 {
@@ -190,7 +202,7 @@ impl Entry {
             ..answer.reading.clone()
         });
         let unanswered = match last {
-            Some(reading) if reading.age <= pace.stale_after() => return Count::Known(reading),
+            Some(reading) if reading.age < pace.stale_after() => return Count::Known(reading),
             Some(ref reading) => reading.age,
             None => now.saturating_duration_since(running_since),
         };

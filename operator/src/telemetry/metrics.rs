@@ -205,4 +205,39 @@ mod tests {
         metrics.forget_fleet("default", "chat");
         assert!(!metrics.text().await.contains("chat"));
     }
+
+    #[tokio::test]
+    async fn rules_and_dashboard_name_metrics_that_are_served() {
+        let (metrics, counts) = (Metrics::default(), crate::open_sockets::OpenSockets::new());
+        metrics.register(|registry| registry.register_collector(Box::new(counts.clone()))).await;
+        // With labels: they come with the first use.
+        metrics.fleet("default", "chat", FleetNumbers::default());
+        metrics.reconciled(Duration::ZERO, Some("apply"));
+        metrics.wrote(Kind::Service, "apply");
+        let text = metrics.text().await;
+        // A gauge may have no sample yet: fleets that are counted.
+        let gauge = |line: &'_ str| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge").map(str::to_owned);
+        let sample = |line: &'_ str| line.split([' ', '{']).next().map(str::to_owned);
+        let served: Vec<String> =
+            text.lines().filter_map(|line| gauge(line).or_else(|| sample(line))).collect();
+        let config = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
+        // A label of PodMonitors, and the server's, which its own tests look after.
+        let is_ours = |name: &str| {
+            ["socketfleet_operator_", "socketfleet_fleet_", "socketfleet_wrong_"]
+                .iter()
+                .any(|p| name.starts_with(p))
+        };
+        for file in ["prometheus/rules.yaml", "grafana/socketfleet.json"] {
+            let text = std::fs::read_to_string(config.join(file)).unwrap();
+            let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+            let mut ours = words.filter(|word| is_ours(word)).peekable();
+            assert!(ours.peek().is_some(), "{file} names no metric of the operator");
+            for name in ours {
+                assert!(
+                    served.iter().any(|s| s == name),
+                    "{file} asks for {name}, which is not among {served:?}"
+                );
+            }
+        }
+    }
 }
