@@ -149,10 +149,8 @@ impl Scenario {
             let list: serde_json::Value = self.client.request(request).await.ok()?;
             Some(list["items"][0]["value"].clone())
         };
-        until_read(&format!("the operator to count {sockets} sockets"), counted, |counted| {
-            counted.as_ref().is_some_and(|value| *value == sockets.to_string())
-        })
-        .await;
+        let right = Some(serde_json::Value::String(sockets.to_string()));
+        until_read(&format!("the operator to count {sockets} sockets"), counted, |c| *c == right).await;
     }
 
     /// The server pods of a fleet that are not about to be deleted.
