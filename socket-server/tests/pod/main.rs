@@ -7,6 +7,8 @@ mod capacity;
 mod drain;
 mod http;
 mod load;
+#[path = "../support/npm.rs"]
+mod npm;
 mod options;
 mod process;
 mod proxy;
