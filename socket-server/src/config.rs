@@ -61,6 +61,9 @@ pub struct Config {
     pub transports: Vec<TransportName>,
     /// Whether polling clients may go over to WebSocket.
     pub allow_upgrades: bool,
+    /// Compression over WebSocket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_message_deflate: Option<PerMessageDeflate>,
     /// The clients' parser.
     pub parser: ParserName,
     /// Browsers of other origins.
@@ -108,6 +111,13 @@ pub struct Admin {
     /// File with the bearer token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
+}
+
+/// Compression over WebSocket.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PerMessageDeflate {
+    /// Bytes from which on a message is compressed.
+    pub threshold: usize,
 }
 
 /// Browsers of other origins.

@@ -7,6 +7,7 @@
 
 mod closing;
 mod conn;
+mod deflate;
 mod frame;
 mod handshake;
 mod heartbeat;
@@ -15,6 +16,8 @@ mod id;
 mod outbox;
 mod packet;
 mod polling;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod registry;
 mod timers;
 mod upgrade;
@@ -30,6 +33,7 @@ use parking_lot::Mutex;
 
 pub use closing::{Close, CloseReason};
 pub use conn::{Conn, Session};
+pub use deflate::Shared;
 pub(crate) use frame::binary as encode_binary;
 pub use frame::message as encode_message;
 pub use handshake::Handshake;

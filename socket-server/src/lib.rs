@@ -24,6 +24,8 @@ pub mod options;
 pub mod packet;
 pub mod pod;
 pub mod process;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 pub mod server;
 pub mod socket_port;
 pub mod stats;

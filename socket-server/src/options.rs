@@ -31,8 +31,13 @@ pub enum Cors {
     SameOrigin,
     /// Every origin, `*`.
     Any,
-    /// These origins, each written as browsers send it (`https://example.com`).
-    Origins(Vec<String>),
+    /// These origins.
+    Origins {
+        /// Each written as browsers send it (`https://example.com`).
+        origins: Vec<String>,
+        /// Whether browsers may send cookies along.
+        credentials: bool,
+    },
 }
 
 /// A cookie with the session id for load balancers; set at the handshake over HTTP.
@@ -65,6 +70,19 @@ impl Default for Cookie {
     }
 }
 
+/// Compression of WebSocket messages; Node's option of this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerMessageDeflate {
+    /// Bytes from which on a message is compressed.
+    pub threshold: usize,
+}
+
+impl Default for PerMessageDeflate {
+    fn default() -> Self {
+        Self { threshold: 1024 }
+    }
+}
+
 /// Options of the Engine.IO layer.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -94,6 +112,8 @@ pub struct EngineOptions {
     pub max_queued_bytes: usize,
     /// Time that a connection has for a request's head or body, or to take a closing handshake.
     pub request_timeout: Duration,
+    /// Compression of messages over WebSocket, for clients that offer it. It costs time, and memory of each thread.
+    pub per_message_deflate: Option<PerMessageDeflate>,
     /// CORS.
     pub cors: Cors,
     /// Cookie with the session id, for load balancers that want one.
@@ -116,6 +136,7 @@ impl Default for EngineOptions {
             retry_after: Duration::from_secs(5),
             max_queued_bytes: 4 << 20,
             request_timeout: Duration::from_secs(30),
+            per_message_deflate: None,
             cors: Cors::SameOrigin,
             cookie: None,
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use socket_server::io::{ConnectError, Event, Namespace, Socket};
-use socket_server::options::{EngineOptions, Parser, ServerOptions, WhenFull};
+use socket_server::options::{EngineOptions, Parser, PerMessageDeflate, ServerOptions, WhenFull};
 use socket_server::server::Server;
 use support::{scenario, serve};
 
@@ -158,6 +158,10 @@ fn one_place(when_full: WhenFull) -> ServerOptions {
     engine(|e| (e.max_connections, e.when_full) = (1, when_full))
 }
 
+fn compressing(threshold: usize) -> ServerOptions {
+    engine(|e| e.per_message_deflate = Some(PerMessageDeflate { threshold }))
+}
+
 fn quick_heartbeat() -> ServerOptions {
     let options = engine(|e| {
         (e.ping_interval, e.ping_timeout) = (Duration::from_millis(300), Duration::from_millis(200));
@@ -184,6 +188,13 @@ scenarios! {
     engine_limits: "limits", standard();
     engine_probe: "probe", standard();
     engine_heartbeat: "heartbeat", quick_heartbeat();
+    compression: "deflate", compressing(1024);
+    compression_is_bounded: "deflate: bomb", compressing(1024);
+    compressed_events: "events over websocket", compressing(0);
+    compressed_upgrade: "upgrade", compressing(0);
+    compressed_recovery: "recovery", compressing(0);
+    compressed_limits: "limits", compressing(0);
+    compressed_msgpack: "msgpack", ServerOptions { parser: Parser::MsgPack, ..compressing(0) };
 }
 
 /// Moves every connection again and again while a scenario runs.

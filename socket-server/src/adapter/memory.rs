@@ -3,7 +3,7 @@
 mod log;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
@@ -45,8 +45,6 @@ pub struct MemoryAdapter {
 struct State {
     log: Log,
     parked: HashMap<ByteString, Parked>,
-    /// When the parked sessions were last looked through.
-    swept: Instant,
 }
 
 struct Parked {
@@ -55,11 +53,15 @@ struct Parked {
 }
 
 impl MemoryAdapter {
-    /// The adapter of `local`'s namespace.
+    /// The adapter of `local`'s namespace. Must be called inside of a tokio runtime.
     pub fn new(local: Arc<Local>, options: MemoryOptions) -> Self {
-        let log = Log::new(options.max_disconnection_duration, options.max_log_bytes);
-        let state = State { log, parked: HashMap::new(), swept: Instant::now() };
-        Self { local, options, state: Arc::new(Mutex::new(state)) }
+        let keep = options.max_disconnection_duration;
+        let log = Log::new(keep, options.max_log_bytes);
+        let state = Arc::new(Mutex::new(State { log, parked: HashMap::new() }));
+        if !keep.is_zero() {
+            tokio::spawn(sweep(Arc::downgrade(&state), keep));
+        }
+        Self { local, options, state }
     }
 
     fn recovers(&self) -> bool {
@@ -67,13 +69,17 @@ impl MemoryAdapter {
     }
 }
 
-impl State {
-    fn sweep(&mut self, now: Instant, limit: Duration) {
-        if now.duration_since(self.swept) > limit / 4 {
-            self.swept = now;
-            self.parked.retain(|_, parked| now.duration_since(parked.at) <= limit);
-            self.parked.shrink_to_fit();
-        }
+/// Lets go of what is too old, for as long as the adapter lives.
+async fn sweep(state: Weak<Mutex<State>>, keep: Duration) {
+    let pause = (keep / 4).max(Duration::from_millis(100));
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(state) = state.upgrade() else { return };
+        let now = Instant::now();
+        let mut state = state.lock();
+        state.log.forget_old(now);
+        state.parked.retain(|_, parked| now.duration_since(parked.at) <= keep);
+        state.parked.shrink_to_fit();
     }
 }
 
@@ -142,10 +148,7 @@ impl Adapter for MemoryAdapter {
     }
 
     fn park_session(&self, session: Session) -> Done {
-        let now = Instant::now();
-        let mut state = self.state.lock();
-        state.sweep(now, self.options.max_disconnection_duration);
-        state.parked.insert(session.pid.clone(), Parked { session, at: now });
+        self.state.lock().parked.insert(session.pid.clone(), Parked { session, at: Instant::now() });
         Done::NOW
     }
 

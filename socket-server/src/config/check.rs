@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::options::{Application, Endpoints, Engine, Fleet, Logs, Redis as RedisOptions};
 use super::{
     AdapterName, Admin, AppName, Config, ConfigError, Cookie, Cors, Log, LogFormat, Options, ParserName,
-    Recovery, Redis, Secret, TransportName, WhenFullName,
+    PerMessageDeflate, Recovery, Redis, Secret, TransportName, WhenFullName,
 };
 
 /// The longest time that Node's timers can take, and so its options.
@@ -31,6 +31,8 @@ pub(super) fn check(options: Options) -> Result<Config, ConfigError> {
         max_http_buffer_size,
         transports,
         allow_upgrades,
+        per_message_deflate,
+        per_message_deflate_threshold,
         parser,
         cors_origin,
         cors_credentials,
@@ -78,6 +80,7 @@ pub(super) fn check(options: Options) -> Result<Config, ConfigError> {
             as usize,
         transports: wrong.transports(transports),
         allow_upgrades: allow_upgrades.unwrap_or(true),
+        per_message_deflate: wrong.deflate(per_message_deflate, per_message_deflate_threshold),
         parser: parser.unwrap_or(ParserName::Json),
         cors: wrong.cors(cors_origin, cors_credentials),
         cookie: wrong.cookie(cookie_name),
@@ -85,7 +88,8 @@ pub(super) fn check(options: Options) -> Result<Config, ConfigError> {
             max_disconnection_duration: wrong.millis(
                 "connectionStateRecovery.maxDisconnectionDuration",
                 recovery,
-                120_000,
+                // Recovery puts an offset behind the arguments of events, and an echo is to be what was sent.
+                if app == Some(AppName::Echo) { 0 } else { 120_000 },
                 0,
             ),
         },
@@ -176,6 +180,16 @@ impl Problems {
             self.say("transports", "is empty: name polling, websocket or both");
         }
         transports
+    }
+
+    /// As in Node, whoever says how wants it.
+    fn deflate(&mut self, on: Option<bool>, threshold: Option<u64>) -> Option<PerMessageDeflate> {
+        if on == Some(false) && threshold.is_some() {
+            self.say("perMessageDeflate", "is false besides a threshold: keep one of them");
+        }
+        let on = on.unwrap_or(threshold.is_some());
+        let threshold = self.number("perMessageDeflate.threshold", threshold, 1024, 0..=1 << 30) as usize;
+        on.then_some(PerMessageDeflate { threshold })
     }
 
     fn cors(&mut self, origin: Option<Vec<String>>, credentials: Option<bool>) -> Option<Cors> {

@@ -39,7 +39,8 @@ fn flatten(
         let dotted = if dotted.is_empty() { key.clone() } else { format!("{dotted}.{key}") };
         let joined = if joined.is_empty() { key } else { format!("{joined}{}", capitalised(&key)) };
         match value {
-            Value::Object(inner) if !known.contains_key(&joined) => {
+            // `perMessageDeflate` is a key as well as the first part of one.
+            Value::Object(inner) if !known.contains_key(&joined) || is_part(&joined, known) => {
                 flatten(file, known, &dotted, &joined, inner, flat)?;
             }
             value if known.contains_key(&joined) => {
@@ -54,6 +55,11 @@ fn flatten(
         }
     }
     Ok(())
+}
+
+/// Whether longer keys begin with this one.
+fn is_part(key: &str, known: &Map<String, Value>) -> bool {
+    known.keys().any(|name| name.strip_prefix(key).is_some_and(|rest| rest.starts_with(char::is_uppercase)))
 }
 
 fn capitalised(key: &str) -> String {

@@ -85,6 +85,12 @@ pub struct Engine {
     /// Whether polling clients may go over to WebSocket [default: true]
     #[arg(long, env = "ALLOW_UPGRADES", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub allow_upgrades: Option<bool>,
+    /// Compress WebSocket messages to clients that offer it: less traffic, more CPU time [default: false]
+    #[arg(long, env = "PER_MESSAGE_DEFLATE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub per_message_deflate: Option<bool>,
+    /// Bytes from which on a message is compressed; turns compression on [default: 1024]
+    #[arg(long, env = "PER_MESSAGE_DEFLATE_THRESHOLD")]
+    pub per_message_deflate_threshold: Option<u64>,
     /// Parser that the clients use [default: json]
     #[arg(long, env = "PARSER", value_enum)]
     pub parser: Option<ParserName>,
@@ -98,7 +104,7 @@ pub struct Engine {
     #[arg(long, env = "COOKIE_NAME")]
     pub cookie_name: Option<String>,
     /// Milliseconds for which a lost client can come back without missing a message; 0 turns recovery off
-    /// [default: 120000]
+    /// [default: 120000, of the echo application 0]
     #[arg(long, env = "CONNECTION_STATE_RECOVERY_MAX_DISCONNECTION_DURATION", value_name = "MILLISECONDS")]
     pub connection_state_recovery_max_disconnection_duration: Option<u64>,
 }

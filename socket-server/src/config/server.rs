@@ -22,6 +22,9 @@ impl Config {
                     WhenFullName::ConnectError => WhenFull::ConnectError,
                 },
                 max_queued_bytes: self.max_queued_bytes,
+                per_message_deflate: self
+                    .per_message_deflate
+                    .map(|own| options::PerMessageDeflate { threshold: own.threshold }),
                 cors: self.cors.as_ref().map_or(options::Cors::SameOrigin, cors),
                 cookie: self
                     .cookie
@@ -43,6 +46,6 @@ fn cors(own: &Cors) -> options::Cors {
     if own.origin.iter().any(|origin| origin == "*") {
         options::Cors::Any
     } else {
-        options::Cors::Origins(own.origin.clone())
+        options::Cors::Origins { origins: own.origin.clone(), credentials: own.credentials }
     }
 }

@@ -50,6 +50,26 @@ fn keys_may_be_flat_or_nested() {
 }
 
 #[test]
+fn compression_is_turned_on_by_its_name_or_by_its_threshold() {
+    let threshold = |flags: &[&str], file| {
+        configured(flags, Some(file)).expect(file).per_message_deflate.map(|deflate| deflate.threshold)
+    };
+    assert_eq!(threshold(&[], ""), None);
+    assert_eq!(threshold(&["--per-message-deflate"], ""), Some(1024));
+    assert_eq!(threshold(&[], "perMessageDeflate: true"), Some(1024));
+    assert_eq!(threshold(&[], "perMessageDeflate: {threshold: 7}"), Some(7));
+    assert_eq!(threshold(&[], "perMessageDeflate: false"), None);
+}
+
+#[test]
+fn an_echo_carries_no_offset_unless_it_is_told_to() {
+    let recovery = |flags| configured(flags, None).expect("valid").connection_state_recovery;
+    assert!(recovery(&["--app", "echo"]).max_disconnection_duration.is_zero());
+    let told = ["--app", "echo", "--connection-state-recovery-max-disconnection-duration", "7"];
+    assert_eq!(recovery(&told).max_disconnection_duration, Duration::from_millis(7));
+}
+
+#[test]
 fn an_empty_file_is_fine() {
     assert!(configured(&[], Some("")).is_ok());
     assert!(configured(&[], Some("# nothing yet\n")).is_ok());
@@ -74,6 +94,7 @@ fn what_is_wrong_is_named_with_its_remedy() {
         (&["--cors-origin", "*", "--cors-credentials"], "", &["browsers refuse"]),
         (&["--cors-origin", "https://example.com/a"], "", &["cors.origin has `https://example.com/a`"]),
         (&["--cookie-name", "a b"], "", &["cookie.name is `a b`"]),
+        (&["--per-message-deflate", "false"], "perMessageDeflate: {threshold: 1}", &["besides a threshold"]),
         (&["--redis-url", "localhost:6379"], "", &["redis.url must be SCHEME://HOST:PORT"]),
         (&["--redis-adapter", "pubsub"], "", &["redis.adapter needs a Redis server"]),
         (&["--log-level", "loud=loud=loud"], "", &["log.level"]),
@@ -137,8 +158,13 @@ fn secrets_are_neither_printed_nor_logged() {
 
 #[test]
 fn what_is_printed_can_be_read_again() {
-    let flags =
-        ["--cors-origin", "https://a.example,https://b.example", "--cookie-name", "io", "--app", "echo"];
+    let flags = [
+        "--cors-origin",
+        "https://a.example,https://b.example",
+        "--cookie-name",
+        "io",
+        "--per-message-deflate",
+    ];
     let config = configured(&flags, None).expect("valid");
     let yaml = serde_yaml::to_string(&config).expect("printable");
     let again = configured(&[], Some(&yaml)).expect(&yaml);
@@ -161,6 +187,7 @@ fn help_tells_the_defaults_that_are_in_force() {
         ("--connect-timeout", config.connect_timeout.as_millis().to_string()),
         ("--upgrade-timeout", config.upgrade_timeout.as_millis().to_string()),
         ("--max-http-buffer-size", config.max_http_buffer_size.to_string()),
+        ("--per-message-deflate-threshold", "1024".into()),
         ("--max-queued-bytes", config.max_queued_bytes.to_string()),
         ("--app", "rooms".into()),
         ("--webhook-timeout", "5000".into()),

@@ -1,6 +1,7 @@
 //! A connection.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -8,12 +9,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::closing::{Close, CloseReason, Closing};
+use super::deflate::{self, Shared};
 use super::heartbeat::Heartbeat;
 use super::id::{self, Sid};
 use super::outbox::{Flushed, Outbox, Phase, PollingState, Sent, Transport};
 use super::packet::{self, Incoming, Message};
 use super::timers::Timer;
 use super::{Engine, Handshake, Seat};
+use crate::options::PerMessageDeflate;
 
 /// After its last poll was answered with the close, a client may have a request with data under way.
 pub(super) const POLLED_OUT: Duration = Duration::from_secs(1);
@@ -46,6 +49,8 @@ pub struct Conn {
     key: Key,
     sid: Sid,
     over_capacity: bool,
+    /// Both sides have agreed on compression. Set together with the WebSocket.
+    deflates: AtomicBool,
     handshake: Handshake,
     session: OnceLock<Box<dyn Session>>,
     heartbeat: Heartbeat,
@@ -54,7 +59,12 @@ pub struct Conn {
 
 impl Conn {
     /// Registers a connection whose transport is ready, says hello and hands it to the layer above.
-    pub(super) fn open(seat: Seat, handshake: Handshake, transport: Transport) -> Option<Arc<Self>> {
+    pub(super) fn open(
+        seat: Seat,
+        handshake: Handshake,
+        transport: Transport,
+        deflates: bool,
+    ) -> Option<Arc<Self>> {
         let over_capacity = seat.over_capacity;
         let engine = seat.occupy()?;
         let timers = &engine.timers;
@@ -65,6 +75,7 @@ impl Conn {
                 key,
                 sid: id::new_sid(key.slot),
                 over_capacity,
+                deflates: AtomicBool::new(deflates),
                 handshake,
                 session: OnceLock::new(),
                 heartbeat: Heartbeat::new(timers.now(), timers.pace),
@@ -155,9 +166,40 @@ impl Conn {
         self.outbox.lock().queued_bytes()
     }
 
+    pub(super) fn deflates(&self) -> bool {
+        self.deflates.load(Ordering::Relaxed)
+    }
+
+    /// Under the lock of the outbox: frames that are compressed must not get to another transport.
+    pub(super) fn set_deflates(&self, deflates: bool) {
+        self.deflates.store(deflates, Ordering::Relaxed);
+    }
+
+    fn threshold(&self) -> usize {
+        self.engine
+            .options
+            .per_message_deflate
+            .map_or(usize::MAX, |PerMessageDeflate { threshold }| threshold)
+    }
+
     /// Sends frames (of [`encode_message`](super::encode_message)): at once where the stream takes them, else
     /// after what waits already. What is `volatile` does not wait.
     pub fn send(&self, frames: &Bytes, volatile: bool) -> Sent {
+        match self.deflates() {
+            false => self.put(frames, volatile),
+            true => self.put(&deflate::deflate(frames, self.threshold()), volatile),
+        }
+    }
+
+    /// The same with frames that others get too.
+    pub fn send_shared(&self, frames: &Shared, volatile: bool) -> Sent {
+        match self.deflates() {
+            false => self.put(frames.plain(), volatile),
+            true => self.put(frames.deflated(self.threshold()), volatile),
+        }
+    }
+
+    fn put(&self, frames: &Bytes, volatile: bool) -> Sent {
         let mut outbox = self.outbox.lock();
         let Some(sent) = outbox.send(frames, volatile) else {
             // The task sees the broken stream itself.
@@ -166,8 +208,9 @@ impl Conn {
         };
         if sent == Sent::Queued && outbox.queued_bytes() > self.engine.options.max_queued_bytes {
             self.engine.stats.slow_consumers.inc();
-            outbox.close(Close::now(CloseReason::SlowConsumer));
-            self.engine.timers.at(0, Timer::Linger(self.key));
+            let close = Close::slow();
+            self.linger(close.step_time());
+            outbox.close(close);
             return Sent::Closed;
         }
         sent
@@ -267,7 +310,7 @@ impl Conn {
     /// under way forgets what it has emitted since, when its connection is closed.
     pub fn is_quiet(&self, quiet: Duration) -> bool {
         match &self.outbox.lock().transport {
-            Transport::Polling(PollingState { posting, posted, upgrading, poll: _ }) => {
+            Transport::Polling(PollingState { posting, posted, upgrading, poll: _, probed: _ }) => {
                 let since = self.engine.timers.now().saturating_sub(*posted);
                 !posting && !upgrading && since >= quiet.as_millis() as u64
             }

@@ -45,6 +45,9 @@ pub enum FrameError {
     /// Text that is not UTF-8.
     #[error("invalid UTF-8")]
     Utf8,
+    /// A compressed message that is none.
+    #[error("invalid compressed data")]
+    Deflate,
 }
 
 impl FrameError {
@@ -52,7 +55,7 @@ impl FrameError {
     pub fn code(&self) -> u16 {
         match self {
             Self::Reserved | Self::Unmasked | Self::Control | Self::Sequence => 1002,
-            Self::Utf8 => 1007,
+            Self::Utf8 | Self::Deflate => 1007,
             Self::TooBig => 1009,
         }
     }
@@ -65,6 +68,8 @@ pub struct Frame {
     pub fin: bool,
     /// Kind.
     pub opcode: Opcode,
+    /// Its message is compressed, as only a connection that has agreed to it may send it. Text and binary frames alone.
+    pub compressed: bool,
     /// Where its payload is in the buffer.
     pub payload: Range<usize>,
 }
@@ -78,11 +83,14 @@ pub fn parse(buf: &mut [u8], max: usize) -> Result<Option<Frame>, FrameError> {
         0 => Opcode::Continuation,
         1 => Opcode::Text,
         2 => Opcode::Binary,
+        0x41 => Opcode::Text,
+        0x42 => Opcode::Binary,
         8 => Opcode::Close,
         9 => Opcode::Ping,
         10 => Opcode::Pong,
         _ => return Err(FrameError::Reserved),
     };
+    let compressed = first & 0x40 != 0;
     if second & 0x80 == 0 {
         return Err(FrameError::Unmasked);
     }
@@ -105,7 +113,7 @@ pub fn parse(buf: &mut [u8], max: usize) -> Result<Option<Frame>, FrameError> {
     let payload = start..start + len;
     let Some(bytes) = buf.get_mut(payload.clone()) else { return Ok(None) };
     unmask(bytes, mask);
-    Ok(Some(Frame { fin, opcode, payload }))
+    Ok(Some(Frame { fin, opcode, compressed, payload }))
 }
 
 fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
@@ -232,7 +240,9 @@ pub(crate) mod tests {
     fn what_is_no_frame_of_a_client_is_refused() {
         let code = |mut bytes: Vec<u8>| parse(&mut bytes, 1000).unwrap_err();
         assert_eq!(code(vec![0x81, 0x00]), FrameError::Unmasked);
-        assert_eq!(code(vec![0xc1, 0x80]), FrameError::Reserved);
+        assert_eq!(code(vec![0xa1, 0x80]), FrameError::Reserved);
+        assert_eq!(code(vec![0xc0, 0x80]), FrameError::Reserved);
+        assert_eq!(code(vec![0xc9, 0x80]), FrameError::Reserved);
         assert_eq!(code(vec![0x83, 0x80]), FrameError::Reserved);
         assert_eq!(code(vec![0x09, 0x80]), FrameError::Control);
         assert_eq!(code(vec![0x89, 0xfe]), FrameError::Control);

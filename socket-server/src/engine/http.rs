@@ -2,6 +2,7 @@
 
 mod cors;
 mod error;
+mod stream;
 mod websocket_key;
 
 use std::borrow::Cow;
@@ -14,7 +15,7 @@ use bytestring::ByteString;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,11 +23,13 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use self::error::EngineError;
+use self::stream::Stream;
 use super::handshake::parse_query;
 use super::outbox::{PollingState, Transport};
-use super::polling::Refused;
+use super::packet::ParseError;
+use super::polling::{Refused, Upgrading};
 use super::websocket::WebSocket;
-use super::{Conn, Engine, Handshake, Seat, upgrade};
+use super::{Conn, Engine, Handshake, Seat, deflate, upgrade};
 use crate::adapter::BoxFuture;
 use crate::options::Cookie;
 
@@ -40,10 +43,10 @@ const MAX_HEAD: usize = 16 * 1024;
 
 /// What a stream becomes after a `101`.
 enum Upgrade {
-    /// A new connection.
-    Open(Seat, Handshake),
-    /// The WebSocket of one that polls.
-    Probe(Arc<Conn>),
+    /// A new connection, and whether its messages may be compressed.
+    Open(Seat, Handshake, bool),
+    /// The WebSocket of one that polls, likewise.
+    Probe(Upgrading, bool),
 }
 
 /// Serves requests on a stream; after an upgrade, the WebSocket runs in a task of its own, so that nothing of HTTP
@@ -65,6 +68,8 @@ pub(super) async fn serve(engine: Arc<Engine>, stream: TcpStream, peer: SocketAd
             }
         })
     };
+    // Whoever needs longer than a heartbeat for one answer could not keep a connection anyway.
+    let stream = Stream::new(stream, engine.options.ping_interval + engine.options.ping_timeout);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(engine.options.request_timeout)
@@ -75,16 +80,16 @@ pub(super) async fn serve(engine: Arc<Engine>, stream: TcpStream, peer: SocketAd
     let Some(upgrade) = upgrade.lock().take() else { return };
     let Ok(parts) = served else { return };
     // Copied: the buffer itself is as large as a request may be, and would live as long as the connection.
-    let (stream, read) = (parts.io.into_inner(), parts.read_buf.to_vec());
+    let (stream, read) = (parts.io.into_inner().into_inner(), parts.read_buf.to_vec());
     match upgrade {
-        Upgrade::Open(seat, handshake) => {
+        Upgrade::Open(seat, handshake, deflates) => {
             let (reader, writer) = stream.into_split();
-            if let Some(conn) = Conn::open(seat, handshake, Transport::WebSocket(writer)) {
+            if let Some(conn) = Conn::open(seat, handshake, Transport::WebSocket(writer), deflates) {
                 tokio::spawn(WebSocket::new(conn, reader, read));
             }
         }
-        Upgrade::Probe(conn) => {
-            tokio::spawn(upgrade::run(conn, stream, read));
+        Upgrade::Probe(upgrading, deflates) => {
+            tokio::spawn(upgrade::run(upgrading, stream, read, deflates));
         }
     }
 }
@@ -154,6 +159,7 @@ impl Engine {
         };
         let revision_4 = query.eio.as_deref() == Some("4");
         let bad_request = EngineError::BadRequest { upgrade: is_upgrade };
+        let deflates = self.options.per_message_deflate.is_some() && deflate::is_offered(request.headers());
         if let Some(sid) = &query.sid {
             let conn = self.registry.find(sid).ok_or(EngineError::UnknownSid { upgrade: is_upgrade })?;
             if !revision_4 || (!is_upgrade && websocket) {
@@ -161,11 +167,12 @@ impl Engine {
             }
             return match (websocket && is_upgrade, request.method()) {
                 (true, _) => {
-                    let answer = websocket_key::accept(request.headers()).ok_or(bad_request)?;
-                    if !self.options.allow_upgrades || !conn.begin_upgrade() {
-                        return Err(EngineError::BadRequest { upgrade: true });
-                    }
-                    *upgrade.lock() = Some(Upgrade::Probe(conn));
+                    let answer = websocket_key::accept(request.headers(), deflates).ok_or(bad_request)?;
+                    let upgrading = self.options.allow_upgrades.then(|| conn.begin_upgrade()).flatten();
+                    *upgrade.lock() = Some(Upgrade::Probe(
+                        upgrading.ok_or(EngineError::BadRequest { upgrade: true })?,
+                        deflates,
+                    ));
                     Ok(answer)
                 }
                 (false, &Method::GET) => poll(&conn).await,
@@ -183,17 +190,17 @@ impl Engine {
             return Err(EngineError::UnsupportedProtocolVersion { upgrade: is_upgrade });
         }
         let accept = match websocket {
-            true => Some(websocket_key::accept(request.headers()).ok_or(bad_request)?),
+            true => Some(websocket_key::accept(request.headers(), deflates).ok_or(bad_request)?),
             false => None,
         };
         let seat = self.seat().map_err(EngineError::Refused)?;
         let handshake = Handshake::new(&request, peer);
         if let Some(answer) = accept {
-            *upgrade.lock() = Some(Upgrade::Open(seat, handshake));
+            *upgrade.lock() = Some(Upgrade::Open(seat, handshake, deflates));
             return Ok(answer);
         }
         let transport = Transport::Polling(PollingState::default());
-        let conn = Conn::open(seat, handshake, transport).ok_or(EngineError::BadHandshakeMethod)?;
+        let conn = Conn::open(seat, handshake, transport, false).ok_or(EngineError::BadHandshakeMethod)?;
         let mut answer = poll(&conn).await?;
         if let Some(cookie) = &self.options.cookie {
             set_cookie(answer.headers_mut(), cookie, conn.sid());
@@ -209,15 +216,21 @@ impl Engine {
             // Dropping the request's guard ends the connection, as in Node.
             return Err(EngineError::BadRequest { upgrade: false });
         }
-        let body = Limited::new(request.into_body(), self.options.max_http_buffer_size).collect();
+        let max = self.options.max_http_buffer_size;
+        if request.body().size_hint().lower() > max as u64 {
+            return Err(EngineError::TooLarge);
+        }
+        let body = Limited::new(request.into_body(), max).collect();
         let body = match tokio::time::timeout(self.options.request_timeout, body).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(e)) if e.is::<LengthLimitError>() => return Err(EngineError::TooLarge),
             Ok(Err(_)) | Err(_) => return Err(EngineError::BadRequest { upgrade: false }),
         };
         let payload = ByteString::try_from(body).map_err(|_| EngineError::BadRequest { upgrade: false })?;
-        post.receive(payload);
-        Ok(answer(StatusCode::OK, "text/html", "ok"))
+        match post.receive(payload) {
+            Ok(()) => Ok(answer(StatusCode::OK, "text/html", "ok")),
+            Err(ParseError) => Err(EngineError::BadRequest { upgrade: false }),
+        }
     }
 }
 

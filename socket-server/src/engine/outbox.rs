@@ -15,6 +15,10 @@ use super::packet;
 /// Buffers given to the kernel in one call when a queue is flushed.
 const MAX_SLICES: usize = 16;
 
+/// What a queued buffer costs beside its bytes: a client that is sent very many very small ones holds no more memory
+/// than the limit says.
+const BUFFER_COST: usize = 64;
+
 /// What became of a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -53,8 +57,19 @@ pub(super) struct PollingState {
     pub posting: bool,
     /// When the last one was, in milliseconds of the engine's clock.
     pub posted: u64,
-    /// A WebSocket is about to take over.
+    /// A WebSocket has come, which may take over.
     pub upgrading: bool,
+    /// It has proved itself: polls are kept short, so that the client can pause them.
+    pub probed: bool,
+}
+
+impl PollingState {
+    /// Ends the poll that waits, with nothing.
+    pub fn end_poll(&mut self) {
+        if let Some(poll) = self.poll.take() {
+            let _ = poll.send(b"6".to_vec());
+        }
+    }
 }
 
 pub(super) struct Outbox {
@@ -86,9 +101,9 @@ impl Outbox {
         matches!(self.phase, Phase::Open)
     }
 
-    /// Bytes that wait.
+    /// Bytes that wait, with what it costs to keep them.
     pub fn queued_bytes(&self) -> usize {
-        self.queued
+        self.queued + self.queue.len() * BUFFER_COST
     }
 
     pub fn wake(&self) {
@@ -166,8 +181,7 @@ impl Outbox {
         if polling.poll.as_ref().is_some_and(|poll| !poll.is_closed()) {
             return None;
         }
-        if polling.upgrading && self.queue.is_empty() && matches!(self.phase, Phase::Open) {
-            // Polls are kept short, so that the client can pause them.
+        if polling.probed && self.queue.is_empty() && matches!(self.phase, Phase::Open) {
             return Some(Ok(b"6".to_vec()));
         }
         if !self.queue.is_empty() || !matches!(self.phase, Phase::Open) {
@@ -181,9 +195,7 @@ impl Outbox {
     /// A WebSocket takes over; a poll that still waits ends with a noop.
     pub fn upgrade(&mut self, stream: OwnedWriteHalf) {
         if let Transport::Polling(polling) = &mut self.transport {
-            if let Some(poll) = polling.poll.take() {
-                let _ = poll.send(b"6".to_vec());
-            }
+            polling.end_poll();
             self.transport = Transport::WebSocket(stream);
         }
     }

@@ -6,6 +6,7 @@ use bytestring::ByteString;
 
 use super::closing::{Close, CloseReason};
 use super::outbox::{Phase, PollingState, Transport};
+use super::packet::ParseError;
 use super::{Conn, packet};
 
 /// Why a polling request is not served. Each but `Mismatch` ends the connection, as in Node.
@@ -97,24 +98,34 @@ pub(super) struct Post {
 }
 
 impl Post {
-    /// The request is whole: handles its packets.
-    pub fn receive(mut self, payload: ByteString) {
+    /// The request is whole: handles its packets. `Err`: one was none, and the connection is closed.
+    pub fn receive(mut self, payload: ByteString) -> Result<(), ParseError> {
         self.read = true;
         let now = self.conn.engine().timers.now();
         self.conn.polling(|state| (state.posting, state.posted) = (false, now));
         for incoming in packet::decode_payload(payload) {
             let handled = match incoming {
                 Ok(incoming) => self.conn.on_packet(incoming),
-                Err(_) => Err(CloseReason::ParseError),
+                Err(ParseError) => Err(CloseReason::ParseError),
             };
-            if let Err(reason) = handled {
-                self.conn.close(match reason {
-                    CloseReason::TransportClose => Close::now(reason),
-                    _ => Close::flushed(reason),
-                });
-                return;
+            match handled {
+                Ok(()) => {}
+                Err(reason @ CloseReason::TransportClose) => {
+                    self.conn.polling(PollingState::end_poll);
+                    self.conn.close(Close::now(reason));
+                    return Ok(());
+                }
+                Err(reason @ CloseReason::ParseError) => {
+                    self.conn.close(Close::now(reason));
+                    return Err(ParseError);
+                }
+                Err(reason) => {
+                    self.conn.close(Close::flushed(reason));
+                    return Ok(());
+                }
             }
         }
+        Ok(())
     }
 }
 
@@ -127,29 +138,39 @@ impl Drop for Post {
     }
 }
 
+/// A WebSocket that is to take over. Until it has, and when it does not, polling goes on.
+pub(super) struct Upgrading(Arc<Conn>);
+
+impl Upgrading {
+    pub fn conn(&self) -> &Arc<Conn> {
+        &self.0
+    }
+
+    /// The probe was answered: polls are kept short from now on.
+    pub fn probed(&self) {
+        self.0.polling(|state| {
+            state.probed = true;
+            state.end_poll();
+        });
+    }
+}
+
+impl Drop for Upgrading {
+    fn drop(&mut self) {
+        self.0.polling(|state| (state.upgrading, state.probed) = (false, false));
+    }
+}
+
 impl Conn {
-    /// A WebSocket for this connection has come. `false`: it has one already, or one is on its way.
-    pub(super) fn begin_upgrade(&self) -> bool {
-        self.with_outbox(|outbox| match (&mut outbox.transport, &outbox.phase) {
+    /// A WebSocket for this connection has come. `None`: it has one already, or one is on its way.
+    pub(super) fn begin_upgrade(self: &Arc<Self>) -> Option<Upgrading> {
+        let begun = self.with_outbox(|outbox| match (&mut outbox.transport, &outbox.phase) {
             (Transport::Polling(state), Phase::Open | Phase::Closing(_)) if !state.upgrading => {
                 state.upgrading = true;
                 true
             }
             _ => false,
-        })
-    }
-
-    /// The WebSocket has not proved itself: polling goes on.
-    pub(super) fn abandon_upgrade(&self) {
-        self.polling(|state| state.upgrading = false);
-    }
-
-    /// The probe was answered: polls are kept short from now on, so that the client can pause them.
-    pub(super) fn shorten_poll(&self) {
-        self.polling(|state| {
-            if let Some(poll) = state.poll.take() {
-                let _ = poll.send(b"6".to_vec());
-            }
         });
+        begun.then(|| Upgrading(Arc::clone(self)))
     }
 }

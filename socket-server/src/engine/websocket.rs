@@ -13,6 +13,7 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use super::Conn;
 use super::closing::{Close, CloseReason, Closing};
+use super::deflate;
 use super::frame::{self, Frame, FrameError, Opcode};
 use super::outbox::Flushed;
 use super::packet::{self, Incoming, Message};
@@ -129,6 +130,7 @@ struct Inbox {
 
 struct Fragments {
     opcode: Opcode,
+    compressed: bool,
     bytes: Vec<u8>,
 }
 
@@ -159,11 +161,14 @@ impl Inbox {
     fn frames(&mut self, conn: &Arc<Conn>, bytes: &mut [u8]) -> Result<usize, End> {
         let max = conn.engine().options().max_http_buffer_size;
         let mut used = 0;
-        while let Some(Frame { fin, opcode, payload }) =
+        while let Some(Frame { fin, opcode, compressed, payload }) =
             frame::parse(&mut bytes[used..], max).map_err(End::Frame)?
         {
             let end = used + payload.end;
             let payload = &bytes[used + payload.start..end];
+            if compressed && !conn.deflates() {
+                return Err(End::Frame(FrameError::Reserved));
+            }
             match (opcode, &mut self.fragments) {
                 (Opcode::Close, _) => return Err(End::Peer),
                 (Opcode::Ping, _) => {
@@ -176,14 +181,20 @@ impl Inbox {
                     }
                     message.bytes.extend_from_slice(payload);
                     if fin && let Some(message) = self.fragments.take() {
-                        deliver(conn, message.opcode, message.bytes.into())?;
+                        let Fragments { opcode, compressed, bytes } = *message;
+                        let bytes = if compressed { inflate(&bytes, max)? } else { bytes };
+                        deliver(conn, opcode, bytes.into())?;
                     }
+                }
+                (Opcode::Text | Opcode::Binary, None) if fin && compressed => {
+                    deliver(conn, opcode, inflate(payload, max)?.into())?;
                 }
                 (Opcode::Text | Opcode::Binary, None) if fin => {
                     deliver(conn, opcode, Bytes::copy_from_slice(payload))?;
                 }
                 (Opcode::Text | Opcode::Binary, None) => {
-                    self.fragments = Some(Box::new(Fragments { opcode, bytes: payload.to_vec() }));
+                    self.fragments =
+                        Some(Box::new(Fragments { opcode, compressed, bytes: payload.to_vec() }));
                 }
                 (Opcode::Continuation, None) | (Opcode::Text | Opcode::Binary, Some(_)) => {
                     return Err(End::Frame(FrameError::Sequence));
@@ -201,6 +212,10 @@ fn deliver(conn: &Arc<Conn>, opcode: Opcode, bytes: Bytes) -> Result<(), End> {
         _ => packet::decode(utf8(bytes)?).map_err(|_| End::Close(CloseReason::ParseError))?,
     };
     conn.on_packet(incoming).map_err(End::Close)
+}
+
+fn inflate(payload: &[u8], max: usize) -> Result<Vec<u8>, End> {
+    deflate::inflate(payload, max).map_err(End::Frame)
 }
 
 fn utf8(bytes: Bytes) -> Result<ByteString, End> {

@@ -13,7 +13,7 @@ use super::rooms::{Rooms, Targets};
 use super::socket::{Socket, SocketInner};
 use super::wire;
 use crate::adapter::{AckSink, Adapter, BroadcastOptions, Done, Room, ServerSideAck, SocketInfo};
-use crate::engine::Sent;
+use crate::engine::{Sent, Shared};
 use crate::options::Parser;
 use crate::packet::{Packet, PacketType, Payload};
 use crate::stats::Stats;
@@ -95,8 +95,9 @@ impl Local {
             return 0;
         }
         let frames = self.encode(&Packet::new(PacketType::Event, self.nsp.clone(), Some(data.clone())));
+        let frames = Shared::new(frames, options.flags.compress != Some(false));
         let (mut sent, mut dropped) = (0, 0);
-        targets.for_each(|socket| match socket.conn.send(&frames, options.flags.volatile) {
+        targets.for_each(|socket| match socket.conn.send_shared(&frames, options.flags.volatile) {
             Sent::Written | Sent::Queued => sent += 1,
             Sent::Dropped => dropped += 1,
             Sent::Closed => {}
@@ -120,10 +121,10 @@ impl Local {
         }
         let packet =
             Packet { kind: PacketType::Event, nsp: self.nsp.clone(), id: Some(id), data: Some(data.clone()) };
-        let frames = self.encode(&packet);
+        let frames = Shared::new(self.encode(&packet), options.flags.compress != Some(false));
         for socket in &receivers {
             socket.await_ack(id, PendingAck::Sink(Arc::clone(&sink)));
-            socket.conn.send(&frames, options.flags.volatile);
+            socket.conn.send_shared(&frames, options.flags.volatile);
         }
         self.stats.messages_sent.add(receivers.len() as u64);
         if let Some(timeout) = options.flags.timeout {

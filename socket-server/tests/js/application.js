@@ -189,4 +189,5 @@ async function joinOnce(url) {
   socket.disconnect();
 }
 
-module.exports = { rooms, roomsRefuse, echo, tokens, shards, limits, connects, api, presence, joinOnce };
+const scenarios = { rooms, roomsRefuse, echo, tokens, shards, limits, connects, api, presence, joinOnce };
+module.exports = Object.fromEntries(Object.entries(scenarios).map(([name, run]) => [`app: ${name}`, run]));

@@ -66,12 +66,12 @@ async function rustServer(url) {
   };
 }
 
-/** A client that notes what it gets, without the offset that recovery puts at the end. */
+/** A client that notes what it gets, without the offset that recovery puts at the end. Asked for bytes, it gives some. */
 async function listener(url, name) {
   const socket = await connect(url, { transports: ["websocket"], reconnection: false });
   const got = [];
   socket.onAny((event, ...args) => {
-    if (typeof args.at(-1) === "function") args.pop()(`${name} heard`, args[0]);
+    if (typeof args.at(-1) === "function") args.pop()(event === "bytes?" ? Buffer.from(name) : `${name} heard`, args[0]);
     else if (/^\d+-\d+$/.test(args.at(-1))) args.pop();
     got.push([event, ...args]);
   });
@@ -124,6 +124,8 @@ async function actAsOne(actor, other, name) {
   assert.deepEqual(answers.sort(), ["far heard", "near heard"]);
   const binary = await actor.emitWithAck({ rooms: ["far"] }, "question", Buffer.from([1, 2]));
   assert.deepEqual(binary, ["far heard"]);
+  assert.deepEqual(await actor.emitWithAck({ rooms: ["far"] }, "bytes?", 8), [Buffer.from("far")]);
+  assert.deepEqual(far.got.at(-2), ["question", Buffer.from([1, 2])]);
   near.take();
   far.take();
 
@@ -135,10 +137,13 @@ async function actAsOne(actor, other, name) {
   assert.deepEqual({ ...found, rooms: found.rooms.sort() }, { id: far.socket.id, rooms: ["a", "far", far.socket.id, "r"].sort(), data: {} });
 
   await actor.serverSideEmit({ headline: 1 });
-  await until(async () => (await other.news()).length > 0);
-  assert.deepEqual(await other.news(), [[{ headline: 1 }]]);
-  const [answer] = await actor.serverSideEmitWithAck("why");
-  assert.deepEqual(Object.values(answer), ["why"]);
+  await actor.serverSideEmit(Buffer.from([3, 4]));
+  await until(async () => (await other.news()).length > 1);
+  assert.deepEqual(plain(await other.news()), plain([[{ headline: 1 }], [Buffer.from([3, 4])]]));
+  for (const question of ["why", Buffer.from([5, 6])]) {
+    const [answer] = await actor.serverSideEmitWithAck(question);
+    assert.deepEqual(Object.values(answer), [question]);
+  }
 
   const gone = new Promise((resolve) => far.socket.once("disconnect", resolve));
   await actor.disconnect({ rooms: ["far"] });

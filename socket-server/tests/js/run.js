@@ -1,6 +1,7 @@
 // Runs one scenario against a server: node run.js SCENARIO URL. Exits with 0 when all its assertions hold.
 "use strict";
-const scenarios = { ...require("./basics"), ...require("./recovery"), ...require("./moves"), ...require("./engine") };
+const files = ["./basics", "./recovery", "./moves", "./engine", "./application", "./slow", "./protocol", "./deflate"];
+const scenarios = Object.assign({}, ...files.map(require));
 
 const [name, url] = process.argv.slice(2);
 const deadline = setTimeout(() => fail(new Error("timed out")), 90_000);

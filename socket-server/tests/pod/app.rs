@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 use crate::admin::in_seconds;
+use crate::npm;
 use crate::process::Process;
 use crate::redis::Redis;
 
@@ -17,41 +15,10 @@ const SECRET: &str = "a secret of tests, long enough for HS256";
 
 /// Runs a scenario against a server, with variables in its environment.
 fn scenario(name: &str, server: &Process, environment: &HashMap<&str, String>) {
-    const RUN: &str = "const [file, name, url] = process.argv.slice(1);
-        require(file)[name](url).then(() => process.exit(0), (e) => { console.error(e.stack); process.exit(1); });";
     let url = format!("http://127.0.0.1:{}", server.port);
-    let output = Command::new("timeout")
-        .args(["30", "node", "-e", RUN, scripts().join("application.js").to_str().unwrap(), name, &url])
-        .env("NODE_PATH", modules())
-        .envs(environment)
-        .output()
-        .expect("node is installed");
+    let output = npm::node("run.js").args([name, &url]).envs(environment).output();
+    let output = output.expect("node is installed");
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn scripts() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/js"))
-}
-
-/// The npm packages, installed once as the lock file says.
-fn modules() -> &'static Path {
-    static MODULES: OnceLock<PathBuf> = OnceLock::new();
-    MODULES.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("application-clients");
-        let locked = std::fs::read(scripts().join("package-lock.json")).unwrap();
-        let installed = target.join("installed-lock.json");
-        if std::fs::read(&installed).ok().as_ref() != Some(&locked) {
-            std::fs::create_dir_all(&target).unwrap();
-            for file in ["package.json", "package-lock.json"] {
-                std::fs::copy(scripts().join(file), target.join(file)).unwrap();
-            }
-            let npm =
-                Command::new("npm").args(["ci", "--silent", "--no-audit"]).current_dir(&target).status();
-            assert!(npm.expect("npm is installed").success());
-            std::fs::write(&installed, &locked).unwrap();
-        }
-        target.join("node_modules")
-    })
 }
 
 fn file(text: &str) -> tempfile::NamedTempFile {
@@ -70,13 +37,13 @@ fn token(user: &str, mut claims: Value) -> String {
 #[test]
 fn rooms() {
     let server = Process::start(&[]);
-    scenario("rooms", &server, &HashMap::new());
-    scenario("roomsRefuse", &server, &HashMap::new());
+    scenario("app: rooms", &server, &HashMap::new());
+    scenario("app: roomsRefuse", &server, &HashMap::new());
 }
 
 #[test]
 fn echo() {
-    scenario("echo", &Process::start(&["--app", "echo"]), &HashMap::new());
+    scenario("app: echo", &Process::start(&["--app", "echo"]), &HashMap::new());
 }
 
 #[test]
@@ -88,20 +55,20 @@ fn tokens() {
         ("LIMITED", token("bob", json!({ "rooms": ["lobby"], "permissions": ["join"] }))),
         ("EXPIRED", token("eve", json!({ "exp": 1 }))),
     ]);
-    scenario("tokens", &server, &environment);
+    scenario("app: tokens", &server, &environment);
 }
 
 #[test]
 fn shards() {
-    scenario("shards", &Process::start(&["--shard-index", "3", "--shard-count", "4"]), &HashMap::new());
+    scenario("app: shards", &Process::start(&["--shard-index", "3", "--shard-count", "4"]), &HashMap::new());
 }
 
 #[test]
 fn limits() {
     let events = Process::start(&["--limit-events-per-second", "2"]);
-    scenario("limits", &events, &HashMap::new());
+    scenario("app: limits", &events, &HashMap::new());
     let connects = Process::start(&["--limit-connects-per-second", "1"]);
-    scenario("connects", &connects, &HashMap::new());
+    scenario("app: connects", &connects, &HashMap::new());
 }
 
 #[test]
@@ -118,7 +85,7 @@ fn api() {
         ("ADA", token("ada", json!({}))),
         ("BOB", token("bob", json!({}))),
     ]);
-    scenario("api", &server, &environment);
+    scenario("app: api", &server, &environment);
 }
 
 #[test]
@@ -133,7 +100,7 @@ fn presence() {
         "pod-7",
     ]);
     let environment = HashMap::from([("REDIS_URL", redis.url()), ("ADA", token("ada", json!({})))]);
-    scenario("presence", &server, &environment);
+    scenario("app: presence", &server, &environment);
 }
 
 /// The first answers are errors: what is posted then comes again, with the same id and signature.
@@ -153,7 +120,7 @@ fn webhook() {
         "--instance-id",
         "pod-7",
     ]);
-    scenario("joinOnce", &server, &HashMap::new());
+    scenario("app: joinOnce", &server, &HashMap::new());
     let mut bodies: HashMap<String, u32> = HashMap::new();
     while bodies.len() < 2 || bodies.values().sum::<u32>() < 4 {
         let post = posts.recv_timeout(crate::process::PATIENCE).unwrap();

@@ -8,6 +8,8 @@ mod dashboards;
 mod drain;
 mod http;
 mod load;
+#[path = "../support/npm.rs"]
+mod npm;
 mod options;
 mod process;
 mod proxy;

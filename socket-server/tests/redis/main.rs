@@ -3,6 +3,8 @@
 
 mod mixed;
 mod node;
+#[path = "../support/npm.rs"]
+mod npm;
 mod process;
 mod recovery;
 #[path = "../../src/adapter/redis/testing/redis_server.rs"]

@@ -1,15 +1,17 @@
 //! Node and Rust servers in one fleet.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use socket_server::adapter::AdapterFactory;
 use socket_server::adapter::redis::{Classic, Sharded, Streams, StreamsOptions, Unobserved};
 use socket_server::io::{Broadcast, Event, Namespace};
 use socket_server::options::ServerOptions;
+use socket_server::packet::{Binary, Payload};
 use socket_server::server::Server;
 use tokio::net::TcpListener;
 
@@ -22,6 +24,14 @@ struct Target {
     rooms: Vec<String>,
     #[serde(default)]
     except: Vec<String>,
+}
+
+/// Bytes, or anything else.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Any {
+    Bytes(Binary),
+    Other(Value),
 }
 
 fn to(root: &Namespace, event: &Event) -> Broadcast {
@@ -47,12 +57,12 @@ fn prepare(server: &Server) {
             event.ack(()).unwrap();
         });
     });
-    let news = Arc::new(Mutex::new(Vec::<Value>::new()));
+    let news = Arc::new(Mutex::new(Vec::<[Any; 1]>::new()));
     let heard = news.clone();
-    root.on_server_side("news", move |data, _| heard.lock().push(json!([data.get::<Value>(1).unwrap()])));
+    root.on_server_side("news", move |data, _| heard.lock().push([data.get(1).unwrap()]));
     root.on_server_side("question", |data, ack| {
-        let answer = json!({ "rust": data.get::<Value>(1).unwrap() });
-        ack.unwrap()(socket_server::packet::Payload::ack((answer,)).unwrap());
+        let answer = HashMap::from([("rust", data.get::<Any>(1).unwrap())]);
+        ack.unwrap()(Payload::ack((answer,)).unwrap());
     });
 
     let control = server.io().of("/control");
@@ -79,7 +89,7 @@ fn prepare(server: &Server) {
         async move {
             let arg = event.payload().rest(3).unwrap();
             let answers = broadcast.timeout(Duration::from_secs(5)).emit_with_ack(&name, arg).await.unwrap();
-            let answers: Vec<Value> = answers.iter().map(|answer| answer.get(0).unwrap()).collect();
+            let answers: Vec<Any> = answers.iter().map(|answer| answer.get(0).unwrap()).collect();
             event.ack((answers,)).unwrap();
         }
     });
@@ -100,7 +110,7 @@ fn prepare(server: &Server) {
         async move {
             let asked =
                 root.server_side_emit_with_ack("question", event.args().unwrap(), Duration::from_secs(5));
-            let answers: Vec<Value> =
+            let answers: Vec<HashMap<String, Any>> =
                 asked.await.unwrap().iter().map(|answer| answer.get(0).unwrap()).collect();
             event.ack((answers,)).unwrap();
         }

@@ -1,8 +1,6 @@
 //! A real server on loopback and stock clients as Node processes.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+mod npm;
 
 use socket_server::options::ServerOptions;
 use socket_server::server::Server;
@@ -12,6 +10,11 @@ use tokio::net::TcpListener;
 pub async fn serve(options: ServerOptions, prepare: impl FnOnce(&Server)) -> (Server, String) {
     let server = Server::new(options);
     prepare(&server);
+    serve_with(server).await
+}
+
+/// The same with a server that is made already.
+pub async fn serve_with(server: Server) -> (Server, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let serving = server.clone();
@@ -21,40 +24,11 @@ pub async fn serve(options: ServerOptions, prepare: impl FnOnce(&Server)) -> (Se
 
 /// Runs a scenario of `tests/js` and checks that it holds.
 pub async fn scenario(name: &'static str, url: &str) {
-    let url = url.to_owned();
+    let mut node = npm::node("run.js");
+    node.args([name, url]);
     let run = move || {
-        let output = Command::new("node")
-            .arg(scripts().join("run.js"))
-            .args([name, &url])
-            .env("NODE_PATH", modules())
-            .output()
-            .expect("node is installed");
+        let output = node.output().expect("node is installed");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     tokio::task::spawn_blocking(run).await.unwrap();
-}
-
-fn scripts() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/js"))
-}
-
-/// The npm packages, installed once as the lock file says.
-fn modules() -> &'static Path {
-    static MODULES: OnceLock<PathBuf> = OnceLock::new();
-    MODULES.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("node-fleet");
-        let locked = std::fs::read(scripts().join("package-lock.json")).unwrap();
-        let installed = target.join("installed-lock.json");
-        if std::fs::read(&installed).ok().as_ref() != Some(&locked) {
-            std::fs::create_dir_all(&target).unwrap();
-            for file in ["package.json", "package-lock.json"] {
-                std::fs::copy(scripts().join(file), target.join(file)).unwrap();
-            }
-            let npm =
-                Command::new("npm").args(["ci", "--silent", "--no-audit"]).current_dir(&target).status();
-            assert!(npm.expect("npm is installed").success());
-            std::fs::write(&installed, &locked).unwrap();
-        }
-        target.join("node_modules")
-    })
 }

@@ -59,6 +59,19 @@ impl Log {
         let data = data.with_offset(&self.offset(self.next()));
         self.bytes += data.len() + ENTRY_OVERHEAD;
         self.entries.push_back(Entry { at: now, data: data.clone(), options: options.clone() });
+        self.trim(now);
+        data
+    }
+
+    /// Lets events go that nobody can ask for any more.
+    pub fn forget_old(&mut self, now: Instant) {
+        self.trim(now);
+        if self.entries.is_empty() {
+            self.entries.shrink_to_fit();
+        }
+    }
+
+    fn trim(&mut self, now: Instant) {
         while let Some(oldest) = self.entries.front()
             && (self.bytes > self.max_bytes || now.duration_since(oldest.at) > self.keep)
         {
@@ -66,7 +79,6 @@ impl Log {
             self.entries.pop_front();
             self.first += 1;
         }
-        data
     }
 
     /// The events after `offset` that were meant for a member of `rooms`. `None`: some of them are gone, or the

@@ -37,6 +37,10 @@ pub enum MsgpackError {
     /// Marker `0xc1`, which MessagePack does not define.
     #[error("undefined marker at byte {0}")]
     Undefined(usize),
+    /// A map's key is an array, a map or a buffer: as text in JSON it would be quoted once more at each level, and
+    /// grow without bound.
+    #[error("a key that is no scalar at byte {0}")]
+    Key(usize),
     /// Values are nested deeper than the limit.
     #[error("nested deeper than {MAX_DEPTH}")]
     TooDeep,
@@ -420,12 +424,16 @@ impl Reader<'_> {
             if i > 0 {
                 self.document.json.push(',');
             }
-            let start = self.document.json.len();
+            let (at, start) = (self.at, self.document.json.len());
             self.value(depth + 1)?;
-            // JavaScript's keys are strings; anything else that a peer wrote as one becomes its text.
-            if !self.document.json[start..].starts_with('"') {
-                let quoted = serde_json::to_string(&self.document.json[start..])?;
-                self.document.json.replace_range(start.., &quoted);
+            // JavaScript's keys are strings; another scalar that a peer wrote as one becomes its text.
+            match self.document.json.as_bytes().get(start) {
+                Some(b'"') => {}
+                Some(b'{' | b'[') => return Err(MsgpackError::Key(at)),
+                _ => {
+                    let quoted = serde_json::to_string(&self.document.json[start..])?;
+                    self.document.json.replace_range(start.., &quoted);
+                }
             }
             self.document.json.push(':');
             self.value(depth + 1)?;
@@ -543,6 +551,14 @@ mod tests {
     fn depth_is_bounded() {
         assert!(matches!(json_of(&[0x91; 100_000]), Err(MsgpackError::TooDeep)));
         assert!(from_json(&"[".repeat(100_000), &[]).is_err());
+    }
+
+    #[test]
+    fn a_key_is_a_scalar() {
+        assert_eq!(json_of(&[0x81, 0x07, 0xc0]).unwrap().json, r#"{"7":null}"#);
+        // Each level quotes the one within: 60 bytes would become 2^60.
+        let nested = [vec![0x81; 60], vec![0xa0; 61]].concat();
+        assert!(matches!(json_of(&nested), Err(MsgpackError::Key(_))));
     }
 
     fn json_value() -> impl Strategy<Value = serde_json::Value> {

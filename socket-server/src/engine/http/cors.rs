@@ -16,12 +16,15 @@ pub(super) fn headers(cors: &Cors, request: &HeaderMap) -> HeaderMap {
         Cors::Any => {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         }
-        Cors::Origins(origins) => {
+        Cors::Origins { origins, credentials } => {
             headers.insert(header::VARY, HeaderValue::from_static("Origin"));
             if let Some(origin) = request.get(header::ORIGIN).filter(|o| origins.iter().any(|own| *o == own))
             {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-                headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+                if *credentials {
+                    headers
+                        .insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+                }
             }
         }
     }

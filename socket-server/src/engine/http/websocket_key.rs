@@ -7,12 +7,13 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use sha1::{Digest, Sha1};
 
+use super::super::deflate;
 use super::Answer;
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The `101` for a valid request.
-pub(super) fn accept(request: &HeaderMap) -> Option<Answer> {
+/// The `101` for a valid request; `deflates`: its offer to compress is taken.
+pub(super) fn accept(request: &HeaderMap, deflates: bool) -> Option<Answer> {
     let key = request.get(header::SEC_WEBSOCKET_KEY)?;
     let valid = has_token(request, header::UPGRADE, "websocket")
         && has_token(request, header::CONNECTION, "upgrade")
@@ -32,6 +33,9 @@ pub(super) fn accept(request: &HeaderMap) -> Option<Answer> {
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(accept).ok()?);
+    if deflates {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(deflate::ANSWER));
+    }
     Some(answer)
 }
 
@@ -55,9 +59,9 @@ mod tests {
         headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
-        let answer = accept(&headers).unwrap();
+        let answer = accept(&headers, false).unwrap();
         assert_eq!(answer.headers()[header::SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("8"));
-        assert!(accept(&headers).is_none());
+        assert!(accept(&headers, false).is_none());
     }
 }
