@@ -13,3 +13,4 @@ mod options;
 mod process;
 mod proxy;
 mod redis;
+mod soak;
