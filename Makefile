@@ -24,12 +24,15 @@ demo-down: ## End the demo and clean up
 	demo/run down
 
 ##@ Develop
-.PHONY: test test-unit test-cluster lint lint-chart fmt generate bench clean
+.PHONY: test test-unit soak-server test-cluster lint lint-chart fmt generate bench clean
 test: lint test-unit test-cluster ## All tests; needs root for the local cluster
 
 test-unit: ## Unit tests: no root, no cluster
 	@command -v npm >/dev/null || { echo 'the servers are tested with stock clients: install Node.js 20 or later with npm'; exit 1; }
 	PATH="$(CURDIR)/tests/tools/bin:$$PATH" cargo test --workspace --exclude socketfleet-tests --all-features
+
+soak-server: ## The socket server's memory after 200 waves of 1,000 clients is what it was after the first (some minutes)
+	SOAK_WAVES=200 SOAK_CLIENTS=1000 cargo test --package socket-server --test pod -- soak --show-output
 
 test-cluster: images test-images ## Tests with real pods, on a cluster that is up just for them unless one is already
 	$(cluster) run cargo test --package socketfleet-tests

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use socket_server::config::{self, Config, ConfigError, Options};
+use socket_server::process;
 
 mod serve;
 
@@ -48,6 +49,7 @@ impl Given {
 }
 
 fn main() -> ExitCode {
+    process::refuse_huge_pages();
     let mut matches = Cli::command().get_matches();
     let on_command_line = |matches: &clap::ArgMatches| {
         matches.try_get_raw("redis_url").is_ok()

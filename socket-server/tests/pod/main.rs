@@ -14,3 +14,4 @@ mod options;
 mod process;
 mod proxy;
 mod redis;
+mod soak;

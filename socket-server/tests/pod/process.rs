@@ -88,6 +88,26 @@ impl Process {
         }
     }
 
+    /// Bytes of memory that it has taken (PSS, without the pages of its program).
+    pub fn memory(&self) -> u64 {
+        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap();
+        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:")).unwrap();
+        pss.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Waits until its memory fits.
+    pub fn memory_until(&self, fits: impl Fn(u64) -> bool) -> u64 {
+        let start = Instant::now();
+        loop {
+            let memory = self.memory();
+            if fits(memory) {
+                return memory;
+            }
+            assert!(start.elapsed() < PATIENCE, "it never came: {memory} bytes");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
