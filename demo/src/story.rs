@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, interval};
 
 use crate::record::{Record, Sample, Sampler};
-use crate::screen::{Screen, thousands};
+use crate::screen::Screen;
 
 const NAMESPACE: &str = "demo";
 const FLEET: &str = "chat";

@@ -222,6 +222,8 @@ impl Reading {
             drain: health.drain,
             connections_total: health.connections_total,
             recovered_total: health.recovered_total,
+            connect_errors_total: health.connect_errors_total,
+            arrivals: health.arrivals,
             age: Duration::ZERO,
         }
     }

@@ -75,6 +75,8 @@ fn health(open: u64, phase: DrainPhase) -> Health {
         problems: Vec::new(),
         connections_total: open,
         recovered_total: 0,
+        connect_errors_total: 0,
+        arrivals: Vec::new(),
     }
 }
 
@@ -368,6 +370,8 @@ fn saturation_has_a_gap_so_that_it_does_not_flap() {
         drain: health(open, DrainPhase::Serving).drain,
         connections_total: 0,
         recovered_total: 0,
+        connect_errors_total: 0,
+        arrivals: Vec::new(),
         age: Duration::ZERO,
     };
     assert!(!is_saturated(&reading(949), false));

@@ -19,7 +19,7 @@ use crate::adapter::redis::client::{Entry, RedisError};
 use crate::adapter::redis::entry_id::EntryId;
 use crate::adapter::redis::envelope;
 use crate::adapter::redis::session;
-use crate::adapter::{Hold, RestoredSession, Room, Session};
+use crate::adapter::{Goodbye, Hold, RestoredSession, Room, Session};
 use crate::packet::Payload;
 
 /// Entries that are read at once.
@@ -131,7 +131,7 @@ async fn landed(hub: &Hub, offset: &Offset) {
 const LAST: EntryId = EntryId { millis: u64::MAX, number: u64::MAX };
 
 fn read(value: &[u8]) -> Option<Session> {
-    let session::Session { sid, pid, rooms, data, attachments: _, since } =
+    let session::Session { sid, pid, rooms, data, attachments: _, since, goodbye } =
         session::Session::decode(value).ok()?;
     Some(Session {
         sid: sid.into(),
@@ -139,6 +139,7 @@ fn read(value: &[u8]) -> Option<Session> {
         rooms: rooms.into_iter().map(ByteString::from).collect(),
         data: serde_json::from_str(&data).ok()?,
         offset: since.map(ByteString::from),
+        goodbye: goodbye.map(|(from, at)| Goodbye { from: from.into(), at }),
     })
 }
 

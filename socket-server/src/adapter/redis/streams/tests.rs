@@ -72,6 +72,7 @@ fn session(server: &Server, id: &str, rooms: &[&str]) -> Session {
         rooms: std::iter::once(&id).chain(rooms).map(|&r| r.into()).collect(),
         data: json!({"name": id}),
         offset: server.adapter.offset(),
+        goodbye: None,
     }
 }
 
