@@ -14,3 +14,4 @@ mod process;
 mod proxy;
 mod redis;
 mod soak;
+mod storm;
