@@ -155,6 +155,19 @@ pub struct Redis {
     pub prefix: Option<String>,
     /// The wire format.
     pub adapter: AdapterName,
+    /// The stream, where there is one.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<Stream>,
+}
+
+/// How much of the stream there is.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stream {
+    /// Entries that it keeps, about.
+    pub max_len: u64,
+    /// Entries that are read at once, at most.
+    pub read_count: u64,
 }
 
 impl Redis {

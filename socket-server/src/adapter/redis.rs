@@ -2,6 +2,7 @@
 //! `@socket.io/redis-emitter`, form one fleet.
 
 mod action;
+mod channels;
 mod classic;
 mod client;
 mod cluster;

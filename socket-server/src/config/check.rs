@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::options::{Application, Endpoints, Engine, Fleet, Logs, Redis as RedisOptions};
 use super::{
     AdapterName, Admin, AppName, Config, ConfigError, Cookie, Cors, Log, LogFormat, Options, ParserName,
-    PerMessageDeflate, Recovery, Redis, Secret, TransportName, WhenFullName,
+    PerMessageDeflate, Recovery, Redis, Secret, Stream, TransportName, WhenFullName,
 };
 
 /// The longest time that Node's timers can take, and so its options.
@@ -224,7 +224,18 @@ impl Problems {
     }
 
     fn redis(&mut self, options: RedisOptions) -> Option<Redis> {
-        let RedisOptions { redis_url, redis_url_file, redis_prefix, redis_adapter } = options;
+        let RedisOptions {
+            redis_url,
+            redis_url_file,
+            redis_prefix,
+            redis_adapter,
+            redis_max_len,
+            redis_read_count,
+        } = options;
+        let stream = Stream {
+            max_len: self.number("redis.maxLen", redis_max_len, 10_000, 1..=1_000_000_000),
+            read_count: self.number("redis.readCount", redis_read_count, 100, 1..=100_000),
+        };
         let url = match (redis_url, redis_url_file) {
             (Some(_), Some(_)) => {
                 self.say("redis.urlFile", "is given besides redis.url: keep one of them");
@@ -250,7 +261,15 @@ impl Problems {
             );
         }
         let adapter = redis_adapter.unwrap_or(AdapterName::Streams);
-        Some(Redis { url: Secret::new(url), prefix: redis_prefix, adapter })
+        if adapter != AdapterName::Streams {
+            for (key, given) in [("redis.maxLen", redis_max_len), ("redis.readCount", redis_read_count)] {
+                if given.is_some() {
+                    self.say(key, "is of the adapter streams alone: leave it out, or take that adapter");
+                }
+            }
+        }
+        let stream = (adapter == AdapterName::Streams).then_some(stream);
+        Some(Redis { url: Secret::new(url), prefix: redis_prefix, adapter, stream })
     }
 
     fn log(&mut self, options: Logs) -> Log {

@@ -77,7 +77,7 @@ pub struct Engine {
     #[arg(long, env = "UPGRADE_TIMEOUT")]
     pub upgrade_timeout: Option<u64>,
     /// Bytes of the largest message, on both transports [default: 1000000]
-    #[arg(long, env = "MAX_HTTP_BUFFER_SIZE", alias = "max-payload")]
+    #[arg(long, env = "MAX_HTTP_BUFFER_SIZE", visible_alias = "max-payload")]
     pub max_http_buffer_size: Option<u64>,
     /// Transports that clients may use [default: polling,websocket]
     #[arg(long, env = "TRANSPORTS", value_enum, value_delimiter = ',')]
@@ -104,7 +104,7 @@ pub struct Engine {
     #[arg(long, env = "COOKIE_NAME")]
     pub cookie_name: Option<String>,
     /// Milliseconds for which a lost client can come back without missing a message; 0 turns recovery off
-    /// [default: 120000, of the echo application 0]
+    /// [default: 120000; of the echo application: 0]
     #[arg(long, env = "CONNECTION_STATE_RECOVERY_MAX_DISCONNECTION_DURATION", value_name = "MILLISECONDS")]
     pub connection_state_recovery_max_disconnection_duration: Option<u64>,
 }
@@ -152,6 +152,12 @@ pub struct Redis {
     /// server [default: streams]
     #[arg(long, env = "REDIS_ADAPTER", value_enum)]
     pub redis_adapter: Option<AdapterName>,
+    /// Events that the stream keeps, about: what a client that is back can be given [default: 10000]
+    #[arg(long, env = "REDIS_MAX_LEN", value_name = "EVENTS")]
+    pub redis_max_len: Option<u64>,
+    /// Events of the stream that are read at once, at most [default: 100]
+    #[arg(long, env = "REDIS_READ_COUNT", value_name = "EVENTS")]
+    pub redis_read_count: Option<u64>,
 }
 
 /// What the server does with events.

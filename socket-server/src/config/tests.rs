@@ -62,6 +62,14 @@ fn compression_is_turned_on_by_its_name_or_by_its_threshold() {
 }
 
 #[test]
+fn the_stream_is_as_long_as_it_is_told_to_be() {
+    let flags = ["--redis-url", "redis://x", "--redis-max-len", "7"];
+    let stream =
+        configured(&flags, None).expect("valid").redis.and_then(|redis| redis.stream).expect("a stream");
+    assert_eq!((stream.max_len, stream.read_count), (7, 100));
+}
+
+#[test]
 fn an_echo_carries_no_offset_unless_it_is_told_to() {
     let recovery = |flags| configured(flags, None).expect("valid").connection_state_recovery;
     assert!(recovery(&["--app", "echo"]).max_disconnection_duration.is_zero());
@@ -97,6 +105,12 @@ fn what_is_wrong_is_named_with_its_remedy() {
         (&["--per-message-deflate", "false"], "perMessageDeflate: {threshold: 1}", &["besides a threshold"]),
         (&["--redis-url", "localhost:6379"], "", &["redis.url must be SCHEME://HOST:PORT"]),
         (&["--redis-adapter", "pubsub"], "", &["redis.adapter needs a Redis server"]),
+        (&["--redis-url", "redis://x", "--redis-read-count", "0"], "", &["redis.readCount is 0"]),
+        (
+            &["--redis-url", "redis://x", "--redis-adapter", "pubsub", "--redis-max-len", "5"],
+            "",
+            &["redis.maxLen is of the adapter streams alone"],
+        ),
         (&["--log-level", "loud=loud=loud"], "", &["log.level"]),
         (&["--admin-token-file", "/nowhere/token"], "", &["adminTokenFile names /nowhere/token"]),
         (&["--instance-id", "a b"], "", &["instanceId must be"]),
@@ -189,6 +203,8 @@ fn help_tells_the_defaults_that_are_in_force() {
         ("--max-http-buffer-size", config.max_http_buffer_size.to_string()),
         ("--per-message-deflate-threshold", "1024".into()),
         ("--max-queued-bytes", config.max_queued_bytes.to_string()),
+        ("--redis-max-len", "10000".into()),
+        ("--redis-read-count", "100".into()),
         ("--app", "rooms".into()),
         ("--webhook-timeout", "5000".into()),
         ("--webhook-retries", "3".into()),

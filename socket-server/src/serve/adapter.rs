@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use socket_server::adapter::redis::{Classic, Sharded, Streams, StreamsOptions};
 use socket_server::adapter::{Adapter, AdapterFactory, MemoryAdapter, MemoryOptions};
-use socket_server::config::{AdapterName, Config, Redis};
+use socket_server::config::{AdapterName, Config, Redis, Stream};
 use socket_server::metrics::RedisMetrics;
 
 /// How long the first sockets wait for Redis; without it they are served alone, and health says so.
@@ -55,7 +55,9 @@ fn alone(recovery: Duration) -> Sharing {
 }
 
 fn streams(redis: &Redis, recovery: Duration) -> StreamsOptions {
-    let defaults = StreamsOptions::default();
+    let defaults = redis.stream.map_or_else(StreamsOptions::default, |Stream { max_len, read_count }| {
+        StreamsOptions { max_len, read_count, ..StreamsOptions::default() }
+    });
     let recovery = (!recovery.is_zero()).then_some(recovery);
     match &redis.prefix {
         None => StreamsOptions { recovery, ..defaults },

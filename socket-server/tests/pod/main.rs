@@ -15,3 +15,4 @@ mod process;
 mod proxy;
 mod redis;
 mod soak;
+mod storm;

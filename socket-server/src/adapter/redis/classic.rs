@@ -17,13 +17,13 @@ use tokio::sync::mpsc;
 
 use self::codec::{Answered, Asked, Broadcast, Request, Response};
 use super::action::{Action, from_wire, to_wire};
+use super::channels::Channels;
 use super::client::{Redis, RedisError, RedisObserver};
 use super::cluster::{DEFAULT_TIMEOUT, Socket, as_arguments, first_argument};
 use super::message::{MessageError, json};
-use super::outgoing::Outgoing;
 use super::requests::{Requests, random_id, wait_for_all};
 use super::sockets::Sockets;
-use super::subscriptions::{Burst, Published, Subscriptions};
+use super::subscriptions::{Burst, Published};
 use crate::adapter::{
     AckSink, Adapter, AdapterError, AdapterFactory, BoxFuture, BroadcastOptions, Done, Room, ServerSideAck,
     SocketInfo,
@@ -42,11 +42,9 @@ impl Classic {
     /// `socket.io` by default.
     pub fn start(url: &str, prefix: String, observer: Arc<dyn RedisObserver>) -> Result<Self, RedisError> {
         let redis = Redis::connect(url, observer)?;
-        let (subscriptions, messages) = Subscriptions::start(&redis, false, Burst::Broadcasts)?;
-        let outgoing = Outgoing::start(&redis, false);
+        let (channels, messages) = Channels::start(&redis, prefix, false, Burst::Broadcasts)?;
         let uid = random_id()[..6].to_owned();
-        let hub =
-            Arc::new(Hub { uid, prefix, redis, subscriptions, outgoing, namespaces: RwLock::default() });
+        let hub = Arc::new(Hub { uid, channels, namespaces: RwLock::default() });
         tokio::spawn(receive(hub.clone(), messages));
         Ok(Self(hub))
     }
@@ -61,10 +59,7 @@ impl Classic {
 /// What the adapters of the namespaces share.
 struct Hub {
     uid: String,
-    prefix: String,
-    redis: Redis,
-    subscriptions: Subscriptions,
-    outgoing: Outgoing,
+    channels: Channels,
     namespaces: RwLock<HashMap<ByteString, Arc<ClassicAdapter>>>,
 }
 
@@ -97,7 +92,7 @@ impl<'a> Channel<'a> {
 
 async fn receive(hub: Arc<Hub>, mut messages: mpsc::Receiver<Published>) {
     while let Some(Published { channel, payload }) = messages.recv().await {
-        let received = match Channel::parse(&hub.prefix, &channel) {
+        let received = match Channel::parse(hub.channels.prefix(), &channel) {
             Some(Channel::Broadcast(nsp, room)) => {
                 hub.on(nsp, |adapter| adapter.on_broadcast(room, &payload))
             }
@@ -106,8 +101,7 @@ async fn receive(hub: Arc<Hub>, mut messages: mpsc::Receiver<Published>) {
             None => Ok(()),
         };
         if let Err(error) = received {
-            hub.redis.observer().error("malformed");
-            tracing::warn!(%channel, %error, "a message of another server is not understood");
+            hub.channels.not_understood(&channel, &error);
         }
     }
 }
@@ -120,16 +114,6 @@ impl Hub {
     ) -> Result<(), MessageError> {
         let adapter = self.namespaces.read().get(nsp).cloned();
         adapter.as_ref().map_or(Ok(()), handle)
-    }
-
-    fn send(&self, channel: String, payload: Result<Vec<u8>, MessageError>) {
-        match payload {
-            Ok(payload) => self.outgoing.send(channel, payload),
-            Err(error) => {
-                self.redis.observer().error("encode");
-                tracing::warn!(%error, "a message to the other servers cannot be written");
-            }
-        }
     }
 }
 
@@ -147,7 +131,7 @@ impl ClassicAdapter {
         let adapter = Arc::new(Self { hub: hub.clone(), nsp: nsp.clone(), local, requests: Arc::default() });
         hub.namespaces.write().insert(nsp, adapter.clone());
         for channel in adapter.own_channels() {
-            hub.subscriptions.subscribe(channel);
+            hub.channels.subscribe(channel);
         }
         adapter
     }
@@ -158,29 +142,27 @@ impl ClassicAdapter {
     }
 
     fn channel(&self, room: Option<&str>) -> String {
-        let (prefix, nsp) = (&self.hub.prefix, &self.nsp);
         match room {
-            None => format!("{prefix}#{nsp}#"),
-            Some(room) => format!("{prefix}#{nsp}#{room}#"),
+            None => self.hub.channels.of(&self.nsp),
+            Some(room) => self.hub.channels.within(&self.nsp, room),
         }
     }
 
     fn request_channel(&self) -> String {
-        format!("{}-request#{}#", self.hub.prefix, self.nsp)
+        format!("{}-request#{}#", self.hub.channels.prefix(), self.nsp)
     }
 
     fn response_channel(&self) -> String {
-        format!("{}-response#{}#", self.hub.prefix, self.nsp)
+        format!("{}-response#{}#", self.hub.channels.prefix(), self.nsp)
     }
 
     fn ask(&self, id: Option<&str>, request: &Request<'_>, attachments: &[Bytes]) {
         let payload = codec::request(&self.hub.uid, id, &self.nsp, request, attachments);
-        self.hub.send(self.request_channel(), payload);
+        self.hub.channels.send(self.request_channel(), payload);
     }
 
     async fn others(&self) -> Result<usize, AdapterError> {
-        let count = self.hub.redis.subscribers(&self.request_channel(), false).await;
-        Ok(count.map_err(|e| AdapterError::Disconnected(e.to_string()))?.saturating_sub(1))
+        self.hub.channels.others(&self.request_channel()).await
     }
 
     async fn ask_all(
@@ -228,7 +210,7 @@ impl ClassicAdapter {
                     Some(uid) => format!("{}{uid}#", self.response_channel()),
                     None => self.response_channel(),
                 };
-                self.hub.send(channel, codec::response(id, response, &[]));
+                self.hub.channels.send(channel, codec::response(id, response, &[]));
             }
         };
         let payload = |data: &str| Payload::from_parts(data.into(), asked.attachments().to_vec());
@@ -266,7 +248,7 @@ impl ClassicAdapter {
                         let arg = first_argument(&answer);
                         let response =
                             codec::response(&id, &Response::ServerSideEmit(&arg), answer.attachments());
-                        adapter.hub.send(adapter.response_channel(), response);
+                        adapter.hub.channels.send(adapter.response_channel(), response);
                     })
                 });
                 self.local.server_side_emit(payload(data), ack);
@@ -313,12 +295,12 @@ struct Responder {
 impl AckSink for Responder {
     fn clients(&self, count: usize) {
         let response = codec::response(&self.id, &Response::ClientCount(count as u64), &[]);
-        self.adapter.hub.send(self.channel.clone(), response);
+        self.adapter.hub.channels.send(self.channel.clone(), response);
     }
 
     fn ack(&self, data: Payload) {
         let response = codec::response(&self.id, &Response::Ack(&first_argument(&data)), data.attachments());
-        self.adapter.hub.send(self.channel.clone(), response);
+        self.adapter.hub.channels.send(self.channel.clone(), response);
     }
 }
 
@@ -328,7 +310,7 @@ impl Adapter for ClassicAdapter {
             let room = if let [room] = &options.rooms[..] { Some(&**room) } else { None };
             let wire = to_wire(&options);
             let payload = codec::broadcast(&self.hub.uid, &self.nsp, data.json(), data.attachments(), &wire);
-            self.hub.send(self.channel(room), payload);
+            self.hub.channels.send(self.channel(room), payload);
         }
         self.local.broadcast(&data, &options);
         Done::NOW
@@ -408,17 +390,17 @@ impl Adapter for ClassicAdapter {
     }
 
     fn room_created(&self, room: &Room) -> Done {
-        self.hub.subscriptions.subscribe(self.channel(Some(room)))
+        self.hub.channels.subscribe(self.channel(Some(room)))
     }
 
     fn room_deleted(&self, room: &Room) {
-        self.hub.subscriptions.unsubscribe(self.channel(Some(room)));
+        self.hub.channels.unsubscribe(self.channel(Some(room)));
     }
 
     fn close(&self) {
         self.hub.namespaces.write().remove(&self.nsp);
         for channel in self.own_channels() {
-            self.hub.subscriptions.unsubscribe(channel);
+            self.hub.channels.unsubscribe(channel);
         }
     }
 }

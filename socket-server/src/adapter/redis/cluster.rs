@@ -39,6 +39,40 @@ pub struct Cluster {
     requests: Arc<Requests>,
 }
 
+/// The calls of an [`Adapter`](crate::adapter::Adapter) that are requests to the other servers: alike in each adapter
+/// that has a [`Cluster`].
+macro_rules! requests_of_cluster {
+    ($($cluster:tt)+) => {
+        fn broadcast_with_ack(&self, data: Payload, options: BroadcastOptions, sink: Arc<dyn AckSink>) {
+            self.$($cluster)+.broadcast_with_ack(data, options, sink);
+        }
+
+        fn fetch_sockets(
+            &self,
+            options: BroadcastOptions,
+        ) -> BoxFuture<'_, Result<Vec<SocketInfo>, AdapterError>> {
+            Box::pin(self.$($cluster)+.fetch_sockets(options))
+        }
+
+        fn server_side_emit(&self, data: Payload) {
+            self.$($cluster)+.server_side_emit(&data);
+        }
+
+        fn server_side_emit_with_ack(
+            &self,
+            data: Payload,
+            timeout: Duration,
+        ) -> BoxFuture<'_, Result<Vec<Payload>, AdapterError>> {
+            Box::pin(self.$($cluster)+.server_side_emit_with_ack(data, timeout))
+        }
+
+        fn server_count(&self) -> BoxFuture<'_, Result<usize, AdapterError>> {
+            Box::pin(self.$($cluster)+.server_count())
+        }
+    };
+}
+pub(super) use requests_of_cluster;
+
 impl Cluster {
     /// For the sockets in `local`.
     pub fn new(local: Arc<dyn Sockets>, wire: Arc<dyn Wire>) -> Self {

@@ -12,14 +12,14 @@ use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
 use super::action::Action;
+use super::channels::Channels;
 use super::client::{Redis, RedisError, RedisObserver};
-use super::cluster::{Cluster, Wire};
+use super::cluster::{Cluster, Wire, requests_of_cluster};
 use super::envelope;
 use super::message::Message;
-use super::outgoing::Outgoing;
 use super::requests::random_id;
 use super::sockets::Sockets;
-use super::subscriptions::{Burst, Published, Subscriptions};
+use super::subscriptions::{Burst, Published};
 use crate::adapter::{
     AckSink, Adapter, AdapterError, AdapterFactory, BoxFuture, BroadcastOptions, Done, Room, SocketInfo,
 };
@@ -34,11 +34,8 @@ impl Sharded {
     /// Node, `socket.io` by default.
     pub fn start(url: &str, prefix: String, observer: Arc<dyn RedisObserver>) -> Result<Self, RedisError> {
         let redis = Redis::connect(url, observer)?;
-        let (subscriptions, messages) = Subscriptions::start(&redis, true, Burst::Broadcasts)?;
-        let outgoing = Outgoing::start(&redis, true);
-        let uid = random_id();
-        let hub =
-            Arc::new(Hub { uid, prefix, redis, subscriptions, outgoing, namespaces: RwLock::default() });
+        let (channels, messages) = Channels::start(&redis, prefix, true, Burst::Broadcasts)?;
+        let hub = Arc::new(Hub { uid: random_id(), channels, namespaces: RwLock::default() });
         tokio::spawn(receive(hub.clone(), messages));
         Ok(Self(hub))
     }
@@ -53,10 +50,7 @@ impl Sharded {
 /// What the adapters of the namespaces share.
 struct Hub {
     uid: String,
-    prefix: String,
-    redis: Redis,
-    subscriptions: Subscriptions,
-    outgoing: Outgoing,
+    channels: Channels,
     namespaces: RwLock<HashMap<ByteString, Namespace>>,
 }
 
@@ -81,47 +75,28 @@ async fn receive(hub: Arc<Hub>, mut messages: mpsc::Receiver<Published>) {
             Ok(())
         });
         if let Err(error) = received {
-            hub.redis.observer().error("malformed");
-            tracing::warn!(%channel, %error, "a message of another server is not understood");
+            hub.channels.not_understood(&channel, &error);
         }
     }
 }
 
 impl Hub {
-    fn channel(&self, nsp: &str) -> String {
-        format!("{}#{nsp}#", self.prefix)
-    }
-
-    /// A room's, and with its uid a server's own.
-    fn subchannel(&self, nsp: &str, name: &str) -> String {
-        format!("{}#{nsp}#{name}#", self.prefix)
-    }
-
     fn send(&self, channel: String, nsp: &str, message: &Message<'_>, attachments: &[Bytes]) {
-        match envelope::sharded(&self.uid, nsp, message, attachments) {
-            Ok(payload) => self.outgoing.send(channel, payload),
-            Err(error) => {
-                self.redis.observer().error("encode");
-                tracing::warn!(%error, "a message to the other servers cannot be written");
-            }
-        }
+        self.channels.send(channel, envelope::sharded(&self.uid, nsp, message, attachments));
     }
 }
 
 impl Wire for Hub {
     fn publish(&self, nsp: &str, message: &Message<'_>, attachments: &[Bytes]) {
-        self.send(self.channel(nsp), nsp, message, attachments);
+        self.send(self.channels.of(nsp), nsp, message, attachments);
     }
 
     fn respond(&self, nsp: &str, to: &str, message: &Message<'_>, attachments: &[Bytes]) {
-        self.send(self.subchannel(nsp, to), nsp, message, attachments);
+        self.send(self.channels.within(nsp, to), nsp, message, attachments);
     }
 
     fn others<'a>(&'a self, nsp: &'a str) -> BoxFuture<'a, Result<usize, AdapterError>> {
-        Box::pin(async move {
-            let count = self.redis.subscribers(&self.channel(nsp), true).await;
-            Ok(count.map_err(|e| AdapterError::Disconnected(e.to_string()))?.saturating_sub(1))
-        })
+        Box::pin(async move { self.channels.others(&self.channels.of(nsp)).await })
     }
 }
 
@@ -143,8 +118,8 @@ impl ShardedAdapter {
         let cluster = Arc::new(Cluster::new(local.clone(), hub.clone()));
         let namespace = Namespace { local, cluster };
         hub.namespaces.write().insert(nsp.clone(), namespace.clone());
-        hub.subscriptions.subscribe(hub.channel(&nsp));
-        hub.subscriptions.subscribe(hub.subchannel(&nsp, &hub.uid));
+        hub.channels.subscribe(hub.channels.of(&nsp));
+        hub.channels.subscribe(hub.channels.within(&nsp, &hub.uid));
         Self { hub, nsp, namespace }
     }
 
@@ -153,12 +128,12 @@ impl ShardedAdapter {
         let (message, attachments) = action.message();
         let (channel, local) = match action {
             Action::Broadcast { options, .. } => match &options.rooms[..] {
-                [room] if is_public(room) => (self.hub.subchannel(&self.nsp, room), options.flags.local),
-                _ => (self.hub.channel(&self.nsp), options.flags.local),
+                [room] if is_public(room) => (self.hub.channels.within(&self.nsp, room), options.flags.local),
+                _ => (self.hub.channels.of(&self.nsp), options.flags.local),
             },
             Action::Join { options, .. }
             | Action::Leave { options, .. }
-            | Action::Disconnect { options, .. } => (self.hub.channel(&self.nsp), options.flags.local),
+            | Action::Disconnect { options, .. } => (self.hub.channels.of(&self.nsp), options.flags.local),
         };
         if !local {
             self.hub.send(channel, &self.nsp, &message, attachments);
@@ -173,10 +148,6 @@ impl Adapter for ShardedAdapter {
         Done::NOW
     }
 
-    fn broadcast_with_ack(&self, data: Payload, options: BroadcastOptions, sink: Arc<dyn AckSink>) {
-        self.namespace.cluster.broadcast_with_ack(data, options, sink);
-    }
-
     fn add_sockets(&self, options: BroadcastOptions, rooms: Vec<Room>) {
         self.act(&Action::Join { options, rooms });
     }
@@ -189,46 +160,25 @@ impl Adapter for ShardedAdapter {
         self.act(&Action::Disconnect { options, close });
     }
 
-    fn fetch_sockets(
-        &self,
-        options: BroadcastOptions,
-    ) -> BoxFuture<'_, Result<Vec<SocketInfo>, AdapterError>> {
-        Box::pin(self.namespace.cluster.fetch_sockets(options))
-    }
-
-    fn server_side_emit(&self, data: Payload) {
-        self.namespace.cluster.server_side_emit(&data);
-    }
-
-    fn server_side_emit_with_ack(
-        &self,
-        data: Payload,
-        timeout: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Payload>, AdapterError>> {
-        Box::pin(self.namespace.cluster.server_side_emit_with_ack(data, timeout))
-    }
-
-    fn server_count(&self) -> BoxFuture<'_, Result<usize, AdapterError>> {
-        Box::pin(self.namespace.cluster.server_count())
-    }
+    requests_of_cluster!(namespace.cluster);
 
     fn room_created(&self, room: &Room) -> Done {
         match is_public(room) {
-            true => self.hub.subscriptions.subscribe(self.hub.subchannel(&self.nsp, room)),
+            true => self.hub.channels.subscribe(self.hub.channels.within(&self.nsp, room)),
             false => Done::NOW,
         }
     }
 
     fn room_deleted(&self, room: &Room) {
         if is_public(room) {
-            self.hub.subscriptions.unsubscribe(self.hub.subchannel(&self.nsp, room));
+            self.hub.channels.unsubscribe(self.hub.channels.within(&self.nsp, room));
         }
     }
 
     fn close(&self) {
         self.hub.namespaces.write().remove(&self.nsp);
-        self.hub.subscriptions.unsubscribe(self.hub.channel(&self.nsp));
-        self.hub.subscriptions.unsubscribe(self.hub.subchannel(&self.nsp, &self.hub.uid));
+        self.hub.channels.unsubscribe(self.hub.channels.of(&self.nsp));
+        self.hub.channels.unsubscribe(self.hub.channels.within(&self.nsp, &self.hub.uid));
     }
 }
 

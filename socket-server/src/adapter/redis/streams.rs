@@ -32,15 +32,15 @@ use self::offset::{Offset, Origin};
 use self::outbox::Outbox;
 use self::sessions::Sessions;
 use super::action::Action;
+use super::channels::Channels;
 use super::client::{Redis, RedisError, RedisObserver};
-use super::cluster::{Cluster, Wire};
+use super::cluster::{Cluster, Wire, requests_of_cluster};
 use super::entry_id::EntryId;
 use super::envelope;
 use super::message::Message;
-use super::outgoing::Outgoing;
 use super::requests::random_id;
 use super::sockets::Sockets;
-use super::subscriptions::{Burst, Published, Subscriptions};
+use super::subscriptions::{Burst, Published};
 use crate::adapter::{
     AckSink, Adapter, AdapterError, AdapterFactory, BoxFuture, BroadcastOptions, Done, RestoredSession, Room,
     SaveSessions, Session, SocketInfo,
@@ -93,15 +93,13 @@ impl Streams {
         observer: Arc<dyn RedisObserver>,
     ) -> Result<Self, RedisError> {
         let redis = Redis::connect(url, observer)?;
-        let (subscriptions, messages) =
-            Subscriptions::start(&redis, options.sharded_pubsub, Burst::Requests)?;
-        let outgoing = Outgoing::start(&redis, options.sharded_pubsub);
+        let (channels, messages) =
+            Channels::start(&redis, options.channel_prefix.clone(), options.sharded_pubsub, Burst::Requests)?;
         let reader = redis.reader(&options.stream)?;
         let hub = Arc::new(Hub {
             uid: random_id().into(),
             redis,
-            subscriptions,
-            outgoing,
+            channels,
             namespaces: RwLock::default(),
             outbox: Mutex::default(),
             published: Notify::new(),
@@ -135,8 +133,7 @@ impl Streams {
 struct Hub {
     uid: ByteString,
     redis: Redis,
-    subscriptions: Subscriptions,
-    outgoing: Outgoing,
+    channels: Channels,
     options: StreamsOptions,
     namespaces: RwLock<HashMap<ByteString, Namespace>>,
     outbox: Mutex<Outbox<Publication>>,
@@ -254,38 +251,21 @@ impl Hub {
 /// Requests and answers, which need no storing, go by pub/sub.
 impl Wire for Hub {
     fn publish(&self, nsp: &str, message: &Message<'_>, attachments: &[Bytes]) {
-        self.send(self.public_channel(nsp), nsp, message, attachments);
+        self.send(self.channels.of(nsp), nsp, message, attachments);
     }
 
     fn respond(&self, nsp: &str, to: &str, message: &Message<'_>, attachments: &[Bytes]) {
-        self.send(self.private_channel(nsp, to), nsp, message, attachments);
+        self.send(self.channels.within(nsp, to), nsp, message, attachments);
     }
 
     fn others<'a>(&'a self, nsp: &'a str) -> BoxFuture<'a, Result<usize, AdapterError>> {
-        Box::pin(async move {
-            let count = self.redis.subscribers(&self.public_channel(nsp), self.options.sharded_pubsub).await;
-            Ok(count.map_err(|e| AdapterError::Disconnected(e.to_string()))?.saturating_sub(1))
-        })
+        Box::pin(async move { self.channels.others(&self.channels.of(nsp)).await })
     }
 }
 
 impl Hub {
-    fn public_channel(&self, nsp: &str) -> String {
-        format!("{}#{nsp}#", self.options.channel_prefix)
-    }
-
-    fn private_channel(&self, nsp: &str, uid: &str) -> String {
-        format!("{}#{nsp}#{uid}#", self.options.channel_prefix)
-    }
-
     fn send(&self, channel: String, nsp: &str, message: &Message<'_>, attachments: &[Bytes]) {
-        match envelope::ephemeral(&self.uid, nsp, message, attachments) {
-            Ok(payload) => self.outgoing.send(channel, payload),
-            Err(error) => {
-                self.redis.observer().error("encode");
-                tracing::warn!(%error, "a message to the other servers cannot be written");
-            }
-        }
+        self.channels.send(channel, envelope::ephemeral(&self.uid, nsp, message, attachments));
     }
 }
 
@@ -302,8 +282,7 @@ async fn receive(hub: Arc<Hub>, mut messages: tokio::sync::mpsc::Receiver<Publis
             Ok(())
         });
         if let Err(error) = received {
-            hub.redis.observer().error("malformed");
-            tracing::warn!(%channel, %error, "a message of another server is not understood");
+            hub.channels.not_understood(&channel, &error);
         }
     }
 }
@@ -321,8 +300,8 @@ impl StreamsAdapter {
         let cluster = Arc::new(Cluster::new(local.clone(), hub.clone()));
         let namespace = Namespace { local, cluster };
         hub.namespaces.write().insert(nsp.clone(), namespace.clone());
-        hub.subscriptions.subscribe(hub.public_channel(&nsp));
-        hub.subscriptions.subscribe(hub.private_channel(&nsp, &hub.uid));
+        hub.channels.subscribe(hub.channels.of(&nsp));
+        hub.channels.subscribe(hub.channels.within(&nsp, &hub.uid));
         Self { hub, nsp, namespace }
     }
 }
@@ -335,10 +314,6 @@ impl Adapter for StreamsAdapter {
             return Done::NOW;
         }
         self.hub.publish(&self.nsp, Action::Broadcast { data, options })
-    }
-
-    fn broadcast_with_ack(&self, data: Payload, options: BroadcastOptions, sink: Arc<dyn AckSink>) {
-        self.namespace.cluster.broadcast_with_ack(data, options, sink);
     }
 
     fn add_sockets(&self, options: BroadcastOptions, rooms: Vec<Room>) {
@@ -362,28 +337,7 @@ impl Adapter for StreamsAdapter {
         }
     }
 
-    fn fetch_sockets(
-        &self,
-        options: BroadcastOptions,
-    ) -> BoxFuture<'_, Result<Vec<SocketInfo>, AdapterError>> {
-        Box::pin(self.namespace.cluster.fetch_sockets(options))
-    }
-
-    fn server_side_emit(&self, data: Payload) {
-        self.namespace.cluster.server_side_emit(&data);
-    }
-
-    fn server_side_emit_with_ack(
-        &self,
-        data: Payload,
-        timeout: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Payload>, AdapterError>> {
-        Box::pin(self.namespace.cluster.server_side_emit_with_ack(data, timeout))
-    }
-
-    fn server_count(&self) -> BoxFuture<'_, Result<usize, AdapterError>> {
-        Box::pin(self.namespace.cluster.server_count())
-    }
+    requests_of_cluster!(namespace.cluster);
 
     fn saves_sessions(&self) -> SaveSessions {
         match self.hub.options.recovery {
@@ -420,7 +374,7 @@ impl Adapter for StreamsAdapter {
 
     fn close(&self) {
         self.hub.namespaces.write().remove(&self.nsp);
-        self.hub.subscriptions.unsubscribe(self.hub.public_channel(&self.nsp));
-        self.hub.subscriptions.unsubscribe(self.hub.private_channel(&self.nsp, &self.hub.uid));
+        self.hub.channels.unsubscribe(self.hub.channels.of(&self.nsp));
+        self.hub.channels.unsubscribe(self.hub.channels.within(&self.nsp, &self.hub.uid));
     }
 }

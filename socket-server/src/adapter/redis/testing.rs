@@ -164,15 +164,12 @@ pub fn numbers(received: &[Payload]) -> Vec<u64> {
 pub async fn two_servers_act_as_one<A: Adapter, B: Adapter>(a: &Server<A>, b: &Server<B>) {
     a.connect("x", &[]).await;
     b.connect("y", &["r"]).await;
-    for _ in 0..1_000 {
-        if a.adapter.server_count().await.is_ok_and(|n| n == 2)
-            && b.adapter.server_count().await.is_ok_and(|n| n == 2)
-        {
-            break;
+    let found = async {
+        for server in [&*a.adapter as &dyn Adapter, &*b.adapter] {
+            while server.server_count().await.ok() != Some(2) {}
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!(a.adapter.server_count().await.unwrap(), 2);
+    };
+    tokio::time::timeout(Duration::from_secs(30), found).await.expect("they find each other");
 
     a.adapter.broadcast(event(1), BroadcastOptions::default());
     a.adapter.broadcast(event(2), BroadcastOptions::room("r"));
@@ -227,6 +224,40 @@ pub async fn two_servers_act_as_one<A: Adapter, B: Adapter>(a: &Server<A>, b: &S
     a.adapter.disconnect_sockets(BroadcastOptions::room("s"), true);
     eventually("disconnected", || b.sockets.sockets.lock()["y"].disconnected).await;
     assert!(!a.sockets.sockets.lock()["x"].disconnected);
+}
+
+/// What an adapter with a channel for each room has to do. `count` is the command that counts a channel's subscribers.
+pub async fn only_rooms_that_are_here_are_subscribed_to<A: Adapter>(
+    redis: &RedisServer,
+    a: &Server<A>,
+    count: &str,
+) {
+    a.connect("x", &["r"]).await;
+    assert!(is_subscribed(redis, count, "r", 1) && !is_subscribed(redis, count, "s", 1));
+    a.adapter.room_deleted(&"r".into());
+    eventually("unsubscribed", || !is_subscribed(redis, count, "r", 1)).await;
+}
+
+/// What it has to do when Redis was away.
+pub async fn subscriptions_come_back_with_redis<A: Adapter>(
+    mut redis: RedisServer,
+    [a, b]: [Server<A>; 2],
+    count: &str,
+) {
+    a.connect("x", &["r"]).await;
+    b.connect("y", &["r"]).await;
+    redis.kill();
+    // Local delivery goes on meanwhile.
+    a.adapter.broadcast(event(1), BroadcastOptions::room("r")).wait().await;
+    assert_eq!(numbers(&a.sockets.received("x")), [1]);
+    redis.start_again();
+    eventually("both are subscribed again", || is_subscribed(&redis, count, "r", 2)).await;
+    b.adapter.broadcast(event(2), BroadcastOptions::room("r"));
+    eventually("it arrives", || numbers(&a.sockets.received("x")).contains(&2)).await;
+}
+
+fn is_subscribed(redis: &RedisServer, count: &str, room: &str, servers: usize) -> bool {
+    redis.cli(&["PUBSUB", count, &format!("socket.io#/#{room}#")]).ends_with(&format!("\n{servers}\n"))
 }
 
 /// Remembers the answers to a broadcast.
