@@ -24,7 +24,7 @@ demo-down: ## End the demo and clean up
 	demo/run down
 
 ##@ Develop
-.PHONY: test test-unit soak-server test-cluster lint lint-chart fmt generate bench clean
+.PHONY: test test-unit soak-server test-cluster lint lint-chart fmt generate bench simulate clean
 test: lint test-unit test-cluster ## All tests; needs root for the local cluster
 
 test-unit: ## Unit tests: no root, no cluster
@@ -60,9 +60,13 @@ generate: ## Write what is generated from the code: the CRD in crds/ and in the 
 	mv crds/socketfleets.yaml.new crds/socketfleets.yaml
 	cp crds/socketfleets.yaml charts/socketfleet/files/
 
-bench: ## Measure the socket server beside others, then the operator with real pods and with thousands of simulated ones
+bench: ## Measure drain decisions, the socket server beside others, then the operator with real pods and with thousands of simulated ones
+	cargo run --release --package socketfleet-simulation --bin drain-bench
 	tests/bench/run
 	cargo run --package socketfleet-tests --bin operator-bench
+
+simulate: ## A day of 2,000 pods and 10 million sockets in virtual time, some minutes: build/simulation.html
+	cargo run --release --package socketfleet-simulation
 
 clean: ## Remove what was built in this clone; the caches stay
 	@[ ! -e build/cluster ] || { echo 'a cluster is up in build/cluster: make cluster-down first'; exit 1; }

@@ -3,16 +3,20 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use socketfleet_api::contract::{DrainPhase, DrainReason, PodDrainPhase, Traffic};
 
 use super::{DrainMark, NodeState, Note, Observed, Pod, PodPhase, Revision};
+
+/// A pod may take this long to become Ready before it counts as an obstacle.
+pub(super) const START_UP: SignedDuration = SignedDuration::from_secs(30);
 
 /// A fleet's pods with their places, and the drains as they shall be.
 pub(super) struct Census<'a> {
     pub observed: &'a Observed,
     pub views: Vec<View<'a>>,
     pub serving: Serving,
+    now: Timestamp,
     /// Pods that are counted, by revision.
     counted: HashMap<&'a str, u32>,
 }
@@ -49,14 +53,14 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> Census<'a> {
-    pub fn take(observed: &'a Observed) -> Self {
-        let serving = serving(observed);
+    pub fn take(observed: &'a Observed, now: Timestamp) -> Self {
+        let serving = serving(observed, now);
         let views: Vec<_> = observed.pods.iter().map(|pod| View::of(pod, observed, serving)).collect();
         let mut counted = HashMap::new();
         for view in views.iter().filter(|v| v.counted) {
             *counted.entry(view.pod.revision.as_str()).or_default() += 1;
         }
-        let mut census = Self { observed, views, serving, counted };
+        let mut census = Self { observed, views, serving, now, counted };
         census.keep();
         census
     }
@@ -69,7 +73,7 @@ impl<'a> Census<'a> {
             return;
         }
         let working: HashSet<&str> =
-            self.views.iter().filter(|v| alive(v.pod)).map(|v| &*v.pod.revision).collect();
+            self.views.iter().filter(|v| serves_now(v.pod)).map(|v| &*v.pod.revision).collect();
         let mut old: Vec<_> = (0..self.views.len())
             .filter(|&i| working.contains(&*self.views[i].pod.revision))
             .filter_map(|i| Some((self.views[i].place_in_partition()?, i)))
@@ -119,15 +123,20 @@ impl<'a> Census<'a> {
     pub fn growing(&self) -> Option<&'a Revision> {
         match self.serving {
             Serving::Current => self.revision(&self.observed.fleet.revision),
-            Serving::Old => self.newest_old(),
+            Serving::Old => self.newest_old(|pod| holds_on(pod, self.now)),
         }
     }
 
-    /// The newest of the old revisions that work.
-    pub fn newest_old(&self) -> Option<&'a Revision> {
-        let alive = |r: &&Revision| self.views.iter().any(|v| v.pod.revision == r.hash && alive(v.pod));
+    /// The old revision that a partition keeps.
+    pub fn partitioned(&self) -> Option<&'a Revision> {
+        self.newest_old(serves_now)
+    }
+
+    /// The newest of the old revisions that have such a pod.
+    fn newest_old(&self, such: impl Fn(&Pod) -> bool) -> Option<&'a Revision> {
+        let has = |r: &&Revision| self.views.iter().any(|v| v.pod.revision == r.hash && such(v.pod));
         let old = self.observed.revisions.iter().filter(|r| r.hash != self.observed.fleet.revision);
-        old.filter(alive).max_by_key(|r| r.created)
+        old.filter(has).max_by_key(|r| r.created)
     }
 
     pub fn revision(&self, hash: &str) -> Option<&'a Revision> {
@@ -178,7 +187,7 @@ impl<'a> View<'a> {
         let closed = self.pod.marks.traffic == Some(Traffic::Drain);
         may.then_some((
             phase,
-            !alive(self.pod),
+            !serves_now(self.pod),
             closed,
             Reverse(self.held),
             self.pod.created,
@@ -246,10 +255,10 @@ pub(super) fn count<'v, 'a: 'v>(views: impl Iterator<Item = &'v View<'a>>) -> u3
 
 /// The current revision serves once a pod of it is Ready, unless it was judged bad. While it does not, the
 /// old ones do, as long as one of their pods is alive.
-fn serving(observed: &Observed) -> Serving {
+fn serving(observed: &Observed, now: Timestamp) -> Serving {
     let of_current = |p: &&Pod| p.revision == observed.fleet.revision;
     let current_works = !observed.fleet.rollout.failed && observed.pods.iter().filter(of_current).any(alive);
-    let old_works = observed.pods.iter().any(|p| !of_current(&p) && alive(p));
+    let old_works = observed.pods.iter().any(|p| !of_current(&p) && holds_on(p, now));
     if current_works || !old_works { Serving::Current } else { Serving::Old }
 }
 
@@ -257,6 +266,24 @@ fn serving(observed: &Observed) -> Serving {
 fn alive(pod: &Pod) -> bool {
     let emptied = pod.marks.drain.as_ref().is_some_and(|d| d.phase == PodDrainPhase::Empty);
     pod.deleting.is_none() && !lifeless(pod) && (pod.ready || emptied)
+}
+
+/// Works, or has until a moment ago and is being replaced: somebody who deletes the last pod of a revision that works
+/// does not hand its place to one that does not.
+fn holds_on(pod: &Pod, now: Timestamp) -> bool {
+    let starts = !pod.ready
+        && !pod.broken
+        && pod.deleting.is_none()
+        && pod.phase != PodPhase::Ended
+        && pod.node_state != NodeState::Lost
+        && pod.marks.drain.is_none()
+        && now.duration_since(pod.created) < START_UP;
+    alive(pod) || starts || (pod.deleting.is_some() && pod.ready && !lifeless(pod))
+}
+
+/// Works at this moment: one that is empty may never have.
+fn serves_now(pod: &Pod) -> bool {
+    alive(pod) && pod.ready
 }
 
 fn lifeless(pod: &Pod) -> bool {

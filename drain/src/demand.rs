@@ -73,7 +73,7 @@ pub(super) fn births<'a>(census: &Census<'a>, demand: &Demand) -> BTreeMap<&'a s
     let allowed = (demand.wanted + surge).saturating_sub(demand.alive);
     let ahead = demand.wanted.saturating_sub(demand.staying).min(allowed);
     let mut ordered = demand.missing().max(ahead);
-    if let Some(old) = census.newest_old() {
+    if let Some(old) = census.partitioned() {
         let part = ordered.min(census.missing_in_partition());
         births.insert(old.hash.as_str(), part);
         ordered -= part;

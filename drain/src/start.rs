@@ -1,16 +1,13 @@
 //! Drains that begin: one victim after the other, as long as the fleet can do without it.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use socketfleet_api::contract::{DrainReason, PodDrainPhase};
 
-use super::census::{Census, Serving, View};
+use super::census::{Census, START_UP, Serving, View};
 use super::demand::Demand;
 use super::room::Room;
 use super::victims::{Candidates, Victim};
 use super::{DrainMark, Hold, Note, pacing};
-
-/// A new revision may take this long to become Ready before it counts as an obstacle.
-const START_UP: SignedDuration = SignedDuration::from_secs(30);
 
 pub(super) fn start(census: &mut Census<'_>, budget: f64, now: Timestamp, holds: &mut Vec<Hold>) {
     let mut demand = Demand::of(census);

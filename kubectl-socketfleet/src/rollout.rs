@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use socketfleet_api::SocketFleet;
@@ -142,13 +142,13 @@ async fn undo(client: &Client, namespace: &str, fleet: &str, wanted: Option<&str
     if history.first().is_some_and(|newest| newest.revision == target.revision) {
         bail!("socketfleet {fleet} has revision {} already", target.revision);
     }
-    // Fields that the earlier revision did not have go, which a merge patch cannot say.
-    let patch = json!([
-        { "op": "add", "path": "/spec/server", "value": target.server },
-        { "op": "add", "path": "/spec/pod", "value": target.pod },
-    ]);
-    let patch = serde_json::from_value(patch).context("the history does not make a patch")?;
-    change(client, namespace, fleet, &Patch::Json::<Value>(patch)).await?;
+    // Whole, since a patch would keep fields that the earlier revision did not have; on the version that was read.
+    let api = Api::<SocketFleet>::namespaced(client.clone(), namespace);
+    let mut changed = api.get(fleet).await.with_context(|| place(namespace, fleet))?;
+    changed.spec.server = target.server.clone();
+    changed.spec.pod = target.pod.clone();
+    let params = PostParams { field_manager: Some(MANAGER.into()), ..Default::default() };
+    api.replace(fleet, &params, &changed).await.with_context(|| place(namespace, fleet))?;
     Ok(format!("socketfleet {fleet} goes back to revision {}", target.revision))
 }
 

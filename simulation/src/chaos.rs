@@ -319,9 +319,8 @@ impl History {
         let fleet = &mut self.cluster.api.fleet;
         (fleet.paused, fleet.rollout.paused, fleet.rollout.failed) = (false, false, false);
         // A canary may stay for ever.
-        if self.rng.bool() {
-            fleet.rollout.partition = 0;
-        }
+        let most = if self.rng.bool() { 0 } else { fleet.wanted().saturating_sub(1) };
+        fleet.rollout.partition = fleet.rollout.partition.min(most);
         for node in &mut self.cluster.nodes {
             (node.cordoned, node.lost_since) = (false, None);
         }

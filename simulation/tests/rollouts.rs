@@ -161,3 +161,20 @@ fn a_revision_that_never_becomes_ready_takes_no_socket_and_goes_when_it_is_judge
     assert_eq!((world.pods("r1"), world.pods("bad")), (0, 10));
     assert!(world.nobody_was_cut());
 }
+
+#[test]
+fn the_last_good_pod_is_replaced_in_kind_while_the_new_revision_is_bad() {
+    let mut world = World::new();
+    world.cluster.clients.population = 50;
+    world.cluster.api.fleet.desired = 1;
+    world.cluster.api.fleet.floor = 1;
+    world.run(300);
+    world.cluster.bad_revisions.insert("bad".into());
+    world.cluster.api.fleet.revision = "bad".into();
+    world.run(20);
+    let good = world.cluster.api.pods.iter().position(|p| p.revision == "r1").unwrap();
+    world.cluster.delete(good);
+    world.run(120);
+    assert_eq!((world.pods("r1"), world.sockets("r1")), (1, 50));
+    assert!(world.nobody_was_cut());
+}
