@@ -2,7 +2,8 @@
 //!
 //! Every replica of the operator keeps its own counts, the leader or not: each of them may be asked by the
 //! HorizontalPodAutoscaler, and a new leader knows the fleets at once. The price is one small request for
-//! each pod and replica every two seconds; the gain is that no state is shared.
+//! each pod and replica every two seconds, less often where there are hundreds of pods; the gain is that no
+//! state is shared.
 //!
 //! * [`Follower`] learns from a watch which pods there are;
 //! * [`scraper`] asks each for its `/health`; [`prometheus`] asks Prometheus;
