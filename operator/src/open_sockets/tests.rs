@@ -299,8 +299,46 @@ async fn thousands_of_silent_pods_do_not_keep_the_others_waiting() {
     seconds(60).await;
     let asked = world.servers.asked.lock().len();
     assert!(asked < 60 * 450, "{asked} questions a minute");
-    assert!(world.servers.times_asked(1) >= 3);
+    assert!(world.servers.times_asked(1) >= 1, "it rests, and is asked every 50 s");
     assert_eq!(world.counts.fleet(&chat()).totals().doubt, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_pods_that_rest_are_asked_less_often_until_one_has_news() {
+    let of = |fleet: &str, n: u16| {
+        let name = format!("{fleet}-{n}");
+        let change = json!({
+            "metadata": { "name": name, "uid": name, "labels": { "socketfleet.io/fleet": fleet } },
+            "status": { "podIP": format!("10.1.{}.{}", n / 250, n % 250) },
+        });
+        pod(1, change)
+    };
+    let ours = [pod(1, json!({})), pod(2, json!({}))];
+    let pods: Vec<Pod> = (0..5_000).map(|n| of("resting", n)).chain(ours).collect();
+    let world = world(&pods);
+    for n in 0..5_000u16 {
+        let address = SocketAddr::from(([10, 1, (n / 250) as u8, (n % 250) as u8], 8081));
+        world.servers.answers.lock().insert(address, health(7, DrainPhase::Serving));
+    }
+    world.servers.set(1, 10);
+    world.servers.set(2, 10);
+    seconds(180).await;
+    world.servers.asked.lock().clear();
+    seconds(100).await;
+    let asked = world.servers.asked.lock().len();
+    assert!((8_000..12_000).contains(&asked), "{asked} questions in 100 s");
+    assert_eq!(world.counts.fleet(&chat()).totals().doubt, None, "who is asked rarely is not in doubt");
+
+    world.servers.set(1, 11);
+    world.servers.set(2, 12);
+    let both = async {
+        while world.counts.fleet(&chat()).totals().open == 20 {
+            sleep(Duration::from_millis(50)).await;
+        }
+        sleep(Duration::from_millis(50)).await;
+    };
+    both.await;
+    assert_eq!(world.counts.fleet(&chat()).totals().open, 23, "the first news has the other pod asked");
 }
 
 #[tokio::test(start_paused = true)]
