@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
+use socketfleet_plot::thousands;
+
 use crate::record::{Change, PodSample, Sample};
 
 const BAR: usize = 20;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use kube::Client;
 use serde_json::json;
+use socketfleet_plot::thousands;
 use socketfleet_tests::{ClientOptions, Clients, Cluster, Stats, repository};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, interval};

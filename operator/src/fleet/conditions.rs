@@ -9,6 +9,8 @@ use super::validate::Invalid;
 use crate::drain::{Hold, Summary};
 use crate::open_sockets::Doubt;
 
+/// Reason of Accepted when something may not do what is expected.
+pub const ACCEPTED_WITH_WARNING: &str = "AcceptedWithWarning";
 /// Longest message that the API server takes.
 const MAX_MESSAGE: usize = 32_768;
 
@@ -16,6 +18,8 @@ const MAX_MESSAGE: usize = 32_768;
 pub struct Facts<'a> {
     /// Why the spec is not carried out.
     pub invalid: Option<&'a Invalid>,
+    /// What may not do what is expected.
+    pub warnings: &'a [String],
     /// Pods that are wanted.
     pub wanted: u32,
     /// What the drain machine says.
@@ -79,7 +83,13 @@ fn verdicts(facts: &Facts<'_>) -> Vec<Line> {
 
 fn accepted(facts: &Facts<'_>) -> Line {
     match facts.invalid {
-        None => (condition::ACCEPTED, true, "Accepted", "the spec is carried out".into()),
+        None if facts.warnings.is_empty() => {
+            (condition::ACCEPTED, true, "Accepted", "the spec is carried out".into())
+        }
+        None => {
+            let message = format!("the spec is carried out, but {}", facts.warnings.join("; "));
+            (condition::ACCEPTED, true, ACCEPTED_WITH_WARNING, message)
+        }
         Some(invalid) => {
             (condition::ACCEPTED, false, invalid.reason, format!("{invalid}; what runs is left as it is"))
         }
@@ -191,6 +201,7 @@ mod tests {
     fn facts(summary: &Summary) -> Facts<'_> {
         Facts {
             invalid: None,
+            warnings: &[],
             wanted: 2,
             summary,
             doubt: None,
@@ -244,6 +255,16 @@ mod tests {
         assert_eq!(find(&all, "Progressing").reason, "ProgressDeadlineExceeded");
         assert!(find(&all, "Progressing").message.contains("rollout undo chat"));
         assert_eq!(find(&all, "DrainBlocked").reason, "Full");
+    }
+
+    #[test]
+    fn a_warning_does_not_stop_the_spec_from_being_carried_out() {
+        let (summary, warnings) = (Summary::default(), ["it is long".to_owned()]);
+        let facts = Facts { warnings: &warnings, ..facts(&summary) };
+        let all = conditions(&facts, &[], None, Timestamp::UNIX_EPOCH);
+        let accepted = find(&all, "Accepted");
+        assert_eq!((&*accepted.status, &*accepted.reason), ("True", ACCEPTED_WITH_WARNING));
+        assert!(accepted.message.ends_with("but it is long"));
     }
 
     #[test]

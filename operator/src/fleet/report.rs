@@ -10,6 +10,7 @@ use kube::{Api, Resource};
 use socketfleet_api::fleet::{RolloutFailure, condition};
 use socketfleet_api::{SocketFleet, SocketFleetStatus};
 
+use super::conditions::ACCEPTED_WITH_WARNING;
 use super::names::FIELD_MANAGER;
 use super::observe::Observed;
 use super::status::differs_in_counts_only;
@@ -80,6 +81,12 @@ fn news(before: &SocketFleetStatus, after: &SocketFleetStatus) -> Vec<(EventType
         {
             news.push((EventType::Warning, new.reason, new.message));
         }
+    }
+    if let Some(new) = find(after, condition::ACCEPTED)
+        && new.reason == ACCEPTED_WITH_WARNING
+        && find(before, condition::ACCEPTED).is_none_or(|old| old.reason != new.reason)
+    {
+        news.push((EventType::Warning, new.reason, new.message));
     }
     if let Some(new) = find(after, condition::PROGRESSING)
         && FAILED_ROLLOUT.contains(&new.reason.as_str())

@@ -10,7 +10,7 @@ use super::conditions::{Facts, conditions};
 use super::drain_view::condition;
 use super::names::{Names, selector_text};
 use super::observe::Observed;
-use super::validate::{Invalid, Redis, ValidatedFleet};
+use super::validate::{Invalid, Redis, ValidatedFleet, warnings};
 use crate::drain::{self, Decision, DrainProgress, PodPhase};
 use crate::kinds::Kind;
 use crate::open_sockets::Totals;
@@ -45,8 +45,10 @@ pub fn status(found: &Findings<'_>, now: Timestamp) -> SocketFleetStatus {
     let before = observed.fleet.status.clone().unwrap_or_default();
     let generation = observed.fleet.metadata.generation;
     let revisions = revisions(view);
+    let warnings = warnings(fleet);
     let facts = Facts {
         invalid: *invalid,
+        warnings: &warnings,
         wanted: view.fleet.desired,
         summary,
         doubt: totals.doubt.as_ref(),
@@ -85,6 +87,7 @@ pub fn refused(observed: &Observed, invalid: &Invalid, now: Timestamp) -> Socket
     let generation = observed.fleet.metadata.generation;
     let facts = Facts {
         invalid: Some(invalid),
+        warnings: &[],
         wanted: u32::try_from(observed.fleet.spec.replicas).unwrap_or(0),
         summary: &drain::Summary::default(),
         doubt: None,

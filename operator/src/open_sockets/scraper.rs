@@ -35,8 +35,8 @@ pub async fn run(counts: OpenSockets, fetch: impl Fetch) {
                 continue;
             }
             Some(uid) = turns.next() => Next::Turn(uid),
-            Some(answer) = answering.next() => Next::Answer(answer),
-            Some(answer) = silent.next() => Next::Answer(answer),
+            Some(answer) = answering.next() => Next::Answer(Box::new(answer)),
+            Some(answer) = silent.next() => Next::Answer(Box::new(answer)),
         };
         match next {
             Next::Turn(uid) => match counts.turn(&uid) {
@@ -45,7 +45,8 @@ pub async fn run(counts: OpenSockets, fetch: impl Fetch) {
                 // Gone, or not running: the watch brings it back when there is something to ask.
                 None => {}
             },
-            Next::Answer((uid, answer)) => {
+            Next::Answer(answer) => {
+                let (uid, answer) = *answer;
                 if let Some(delay) = counts.record(&uid, answer) {
                     turns.after(uid, delay);
                 }
@@ -58,7 +59,7 @@ pub async fn run(counts: OpenSockets, fetch: impl Fetch) {
 
 enum Next {
     Turn(Uid),
-    Answer((Uid, Result<Health, Failure>)),
+    Answer(Box<(Uid, Result<Health, Failure>)>),
 }
 
 /// Where a pod's server is, and how often in a row it did not answer.
