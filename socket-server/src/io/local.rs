@@ -97,7 +97,7 @@ impl Local {
         let frames = self.encode(&Packet::new(PacketType::Event, self.nsp.clone(), Some(data.clone())));
         let frames = Shared::new(frames, options.flags.compress != Some(false));
         let (mut sent, mut dropped) = (0, 0);
-        targets.for_each(|socket| match socket.conn.send_shared(&frames, options.flags.volatile) {
+        targets.for_each_conn(|conn| match conn.send_shared(&frames, options.flags.volatile) {
             Sent::Written | Sent::Queued => sent += 1,
             Sent::Dropped => dropped += 1,
             Sent::Closed => {}

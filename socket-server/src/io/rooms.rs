@@ -14,14 +14,24 @@ use smallvec::SmallVec;
 
 use super::socket::SocketInner;
 use crate::adapter::{BroadcastOptions, Room};
+use crate::engine::Conn;
 
-/// A socket in a list, compared by identity.
+/// A socket in a list, compared by identity. Its connection lies beside it: a broadcast need not look at the socket.
 #[derive(Clone)]
-pub(super) struct Member(pub Arc<SocketInner>);
+pub(super) struct Member {
+    socket: Arc<SocketInner>,
+    conn: Arc<Conn>,
+}
+
+impl Member {
+    fn new(socket: &Arc<SocketInner>) -> Self {
+        Self { socket: Arc::clone(socket), conn: Arc::clone(&socket.conn) }
+    }
+}
 
 impl PartialEq for Member {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.socket, &other.socket)
     }
 }
 
@@ -29,7 +39,7 @@ impl Eq for Member {}
 
 impl Hash for Member {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).hash(state);
+        Arc::as_ptr(&self.socket).hash(state);
     }
 }
 
@@ -54,22 +64,32 @@ pub(super) enum Targets {
 }
 
 impl Targets {
+    /// Each socket, once.
     pub fn for_each(&self, mut act: impl FnMut(&Arc<SocketInner>)) {
         match self {
             Self::None => {}
             Self::One(socket) => act(socket),
-            Self::Room(members, except) if except.is_empty() => members.iter().for_each(|m| act(&m.0)),
-            Self::Room(members, except) => members
-                .iter()
-                .filter(|m| !except.iter().any(|e| Arc::ptr_eq(e, &m.0)))
-                .for_each(|m| act(&m.0)),
+            Self::Room(members, except) => others(members, except).for_each(|m| act(&m.socket)),
             Self::Some(sockets) => sockets.iter().for_each(act),
+        }
+    }
+
+    /// The connection of each.
+    pub fn for_each_conn(&self, mut act: impl FnMut(&Conn)) {
+        match self {
+            Self::Room(members, except) => others(members, except).for_each(|m| act(&m.conn)),
+            Self::None | Self::One(_) | Self::Some(_) => self.for_each(|socket| act(&socket.conn)),
         }
     }
 
     pub fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
+}
+
+/// The members that are not among these.
+fn others<'a>(members: &'a Members, except: &'a [Arc<SocketInner>]) -> impl Iterator<Item = &'a Member> {
+    members.iter().filter(|m| !except.iter().any(|e| Arc::ptr_eq(e, &m.socket)))
 }
 
 /// Sockets whose ids may be left out by comparing, before a set is made.
@@ -98,14 +118,14 @@ impl Rooms {
     pub fn join(&mut self, socket: &Arc<SocketInner>, room: &Room) -> (bool, bool) {
         let created = !self.rooms.contains_key(room);
         let members = self.rooms.entry(room.clone()).or_default();
-        let joined = Arc::make_mut(members).insert(Member(Arc::clone(socket)));
+        let joined = Arc::make_mut(members).insert(Member::new(socket));
         (joined, created)
     }
 
     /// Returns whether the room has lost its last member.
     pub fn leave(&mut self, socket: &Arc<SocketInner>, room: &str) -> bool {
         let Some(members) = self.rooms.get_mut(room) else { return false };
-        Arc::make_mut(members).swap_remove(&Member(Arc::clone(socket)));
+        Arc::make_mut(members).swap_remove(&Member::new(socket));
         let empty = members.is_empty();
         if empty {
             self.rooms.remove(room);
@@ -165,10 +185,10 @@ impl Rooms {
         options.except.iter().for_each(|room| self.collect(room, &mut left_out));
         let mut meant = IndexSet::new();
         match options.rooms.is_empty() {
-            true => meant.extend(self.sockets.values().cloned().map(Member)),
+            true => meant.extend(self.sockets.values().map(Member::new)),
             false => options.rooms.iter().for_each(|room| self.collect(room, &mut meant)),
         }
-        let meant: Vec<_> = meant.into_iter().filter(|m| !left_out.contains(m)).map(|m| m.0).collect();
+        let meant: Vec<_> = meant.into_iter().filter(|m| !left_out.contains(m)).map(|m| m.socket).collect();
         if meant.is_empty() { Targets::None } else { Targets::Some(meant) }
     }
 
@@ -177,7 +197,7 @@ impl Rooms {
             into.extend(members.iter().cloned());
         }
         if let Some(own) = self.sockets.get(room) {
-            into.insert(Member(Arc::clone(own)));
+            into.insert(Member::new(own));
         }
     }
 }

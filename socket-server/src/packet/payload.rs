@@ -126,9 +126,15 @@ impl Payload {
         }
         // Offsets are made by servers of this fleet, from characters that JSON does not escape; one that came
         // over Redis from elsewhere is written as what it is.
-        match serde_json::to_string(offset) {
-            Ok(quoted) => json.push_str(&quoted),
-            Err(_) => return self.clone(),
+        if offset.bytes().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\')) {
+            json.push('"');
+            json.push_str(offset);
+            json.push('"');
+        } else {
+            match serde_json::to_string(offset) {
+                Ok(quoted) => json.push_str(&quoted),
+                Err(_) => return self.clone(),
+            }
         }
         json.push(']');
         Self { json: json.into(), attachments: self.attachments.clone() }
@@ -251,5 +257,6 @@ mod tests {
     fn the_offset_comes_last() {
         assert_eq!(Payload::event("e", (1,)).unwrap().with_offset("x-1").json(), r#"["e",1,"x-1"]"#);
         assert_eq!(Payload::ack(()).unwrap().with_offset("o").json(), r#"["o"]"#);
+        assert_eq!(Payload::ack(()).unwrap().with_offset("\"\\\n").json(), r#"["\"\\\n"]"#);
     }
 }

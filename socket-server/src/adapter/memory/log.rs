@@ -36,13 +36,14 @@ impl Log {
     }
 
     fn offset(&self, number: u64) -> ByteString {
-        format!("{}-{number:x}", self.epoch).into()
+        let mut digits = itoa::Buffer::new();
+        [&self.epoch, "-", digits.format(number)].concat().into()
     }
 
     /// The number that an offset of this log names.
     fn number(&self, offset: &str) -> Option<u64> {
         let number = offset.strip_prefix(&*self.epoch)?.strip_prefix('-')?;
-        u64::from_str_radix(number, 16).ok()
+        number.parse().ok()
     }
 
     fn next(&self) -> u64 {

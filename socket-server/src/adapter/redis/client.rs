@@ -17,7 +17,8 @@ use fred::interfaces::{ClientLike, EventInterface, KeysInterface, PubsubInterfac
 use fred::types::config::{Config, Options, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig};
 use fred::types::streams::{XCapKind, XCapTrim};
 use fred::types::{Builder, ClusterHash, CustomCommand, Expiration, RespVersion, Value};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::entry_id::EntryId;
 
@@ -369,7 +370,8 @@ impl Redis {
 
     /// A reader of one stream, with its own connection.
     pub fn reader(&self, stream: &str) -> Result<Reader, RedisError> {
-        Ok(Reader { client: self.another()?, stream: stream.to_owned() })
+        let client = self.another()?;
+        Ok(Reader { reconnections: client.reconnect_rx(), client, stream: stream.to_owned() })
     }
 
     /// A connection in RESP3, for subscriptions beside commands. `burst` messages may wait to be taken from it;
@@ -389,10 +391,21 @@ impl Redis {
 /// Reads a stream as it grows.
 pub struct Reader {
     client: Client,
+    reconnections: Receiver<Server>,
     stream: String,
 }
 
 impl Reader {
+    /// Whether the connection was made anew since this was last asked: what was read then may come from a Redis that
+    /// has lost entries, though no read has failed.
+    pub fn has_reconnected(&mut self) -> bool {
+        let mut reconnected = false;
+        while !matches!(self.reconnections.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {
+            reconnected = true;
+        }
+        reconnected
+    }
+
     /// The entries after `last`, at most `count`. With `wait`, waits for the first for some seconds; then there
     /// are none.
     pub async fn after(&self, last: EntryId, count: u64, wait: bool) -> Result<Vec<Entry>, RedisError> {

@@ -47,6 +47,10 @@ use crate::adapter::{
 };
 use crate::packet::Payload;
 
+/// After a round trip that had room for more, the next one waits so long: under load it carries what has gathered,
+/// and a round trip costs many times what an entry in it does. The first after a pause waits for nothing.
+const GATHER: Duration = Duration::from_millis(2);
+
 /// How the streams adapter is set up; all servers of a fleet alike.
 #[derive(Clone, Debug)]
 pub struct StreamsOptions {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::outbox::Item;
-use super::{Hub, Publication, WRITING};
+use super::{GATHER, Hub, Publication, WRITING};
 use crate::adapter::redis::client::{Field, RedisError};
 use crate::adapter::redis::entry_id::EntryId;
 use crate::adapter::redis::envelope;
@@ -33,6 +33,8 @@ pub async fn run(hub: Arc<Hub>) {
         if let Err(error) = send(&hub, &batch, &mut known).await {
             tracing::warn!(%error, "publishing failed");
             away(&hub, &mut known).await;
+        } else if batch.len() < BATCH {
+            tokio::time::sleep(GATHER).await;
         }
     }
 }

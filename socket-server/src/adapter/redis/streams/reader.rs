@@ -10,7 +10,7 @@ use super::log::{Log, Record};
 use super::offset::Origin;
 use super::outbox::Item;
 use super::publisher::SEQ;
-use super::{Hub, Namespace, Publication, READING};
+use super::{GATHER, Hub, Namespace, Publication, READING};
 use crate::adapter::redis::action::Action;
 use crate::adapter::redis::client::{Entry, Reader, RedisError};
 use crate::adapter::redis::entry_id::EntryId;
@@ -21,8 +21,8 @@ use crate::adapter::redis::message::MessageError;
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Reads for ever.
-pub async fn run(hub: Arc<Hub>, reader: Reader) {
-    while let Err(error) = begin(&hub, &reader).await {
+pub async fn run(hub: Arc<Hub>, mut reader: Reader) {
+    while let Err(error) = begin(&hub, &mut reader).await {
         tracing::debug!(%error, "the stream cannot be reached yet");
         tokio::time::sleep(RETRY).await;
     }
@@ -37,10 +37,16 @@ pub async fn run(hub: Arc<Hub>, reader: Reader) {
             reader.after(position, hub.options.read_count, !broken).await
         };
         match read.await {
+            // It broke, and was made again, between two reads.
+            Ok(_) if reader.has_reconnected() => broken = true,
             Ok(entries) => {
                 broken = false;
                 hub.works(READING, true);
+                let count = entries.len() as u64;
                 hand_out(&hub, entries).await;
+                if (1..hub.options.read_count).contains(&count) {
+                    tokio::time::sleep(GATHER).await;
+                }
             }
             Err(error) => {
                 tracing::debug!(%error, "reading the stream failed");
@@ -54,13 +60,15 @@ pub async fn run(hub: Arc<Hub>, reader: Reader) {
 }
 
 /// Finds the end of the stream: what is published from now on is read.
-async fn begin(hub: &Hub, reader: &Reader) -> Result<(), RedisError> {
+async fn begin(hub: &Hub, reader: &mut Reader) -> Result<(), RedisError> {
     let last = hub.redis.latest(&hub.options.stream, EntryId::START, 1).await?.first().map(|entry| entry.id);
     let start = match last {
         Some(id) => id,
         None => mark(hub).await?,
     };
     reader.after(start, 1, false).await?;
+    // The first connection is none that was made anew.
+    reader.has_reconnected();
     *hub.log.lock().await = Log::starting_at(start);
     hub.position.send_replace(Some(start));
     Ok(())
