@@ -24,7 +24,7 @@ demo-down: ## End the demo and clean up
 	demo/run down
 
 ##@ Develop
-.PHONY: test test-unit soak-server test-cluster lint lint-chart fmt generate bench clean
+.PHONY: test test-unit soak-server test-cluster lint lint-chart fmt generate bench simulate krew clean
 test: lint test-unit test-cluster ## All tests; needs root for the local cluster
 
 test-unit: ## Unit tests: no root, no cluster
@@ -60,9 +60,21 @@ generate: ## Write what is generated from the code: the CRD in crds/ and in the 
 	mv crds/socketfleets.yaml.new crds/socketfleets.yaml
 	cp crds/socketfleets.yaml charts/socketfleet/files/
 
-bench: ## Measure the socket server beside others, then the operator with real pods and with thousands of simulated ones
+bench: ## Measure drain decisions, the socket server beside others, then the operator with real pods and with thousands of simulated ones
+	cargo run --release --package socketfleet-simulation --bin drain-bench
 	tests/bench/run
 	cargo run --package socketfleet-tests --bin operator-bench
+
+krew: ## The kubectl plugin for krew, for this machine's architecture: build/krew (URL=https://… of the releases)
+	cargo build --release --package kubectl-socketfleet
+	mkdir -p build/krew
+	arch=$$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/'); archive=build/krew/kubectl-socketfleet-linux-$$arch.tar.gz; \
+	tar --create --gzip --file $$archive --directory target/release kubectl-socketfleet --directory $(CURDIR) LICENSE; \
+	sed -e "s|@VERSION@|$(shell sed -n '/^version = /s/[^"]*"\(.*\)"/\1/p' Cargo.toml | head -1)|; s|@URL@|$(or $(URL),https://example.com/socketfleet)|; s|@ARCH@|$$arch|; s|@SHA256@|$$(sha256sum $$archive | cut -d' ' -f1)|" \
+		-e '/^#/d' kubectl-socketfleet/krew.yaml > build/krew/socketfleet.yaml
+
+simulate: ## A day of 2,000 pods and 10 million sockets in virtual time, some minutes: build/simulation.html
+	cargo run --release --package socketfleet-simulation
 
 clean: ## Remove what was built in this clone; the caches stay
 	@[ ! -e build/cluster ] || { echo 'a cluster is up in build/cluster: make cluster-down first'; exit 1; }

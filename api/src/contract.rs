@@ -90,6 +90,9 @@ pub mod labels {
     pub const DRAIN_WHY: &str = "socketfleet.io/drain-why";
     /// Annotation: open sockets when the drain began.
     pub const DRAIN_SOCKETS: &str = "socketfleet.io/drain-sockets";
+    /// Annotation on a fleet, RFC 3339 in UTC: a rollout that was judged failed before this instant is tried
+    /// again.
+    pub const ROLLOUT_RETRIED: &str = "socketfleet.io/rollout-retried";
     /// Annotation that people set (`true`) to drain a pod by hand, and remove to take it back.
     pub const DRAIN_REQUESTED: &str = "socketfleet.io/drain-requested";
     /// Kubernetes' own: the ReplicaSet deletes the pod with the lowest cost first among equals.
@@ -174,6 +177,17 @@ pub enum DrainReason {
 }
 
 impl DrainReason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::ScaleIn,
+        Self::Rollout,
+        Self::NodeDrain,
+        Self::Deleted,
+        Self::Manual,
+        Self::FleetDeleted,
+        Self::Shutdown,
+    ];
+
     /// The value as annotations and JSON carry it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -189,17 +203,7 @@ impl DrainReason {
 
     /// Reads the value that [`as_str`](Self::as_str) gave; `None` for one that is not ours.
     pub fn parse(value: &str) -> Option<Self> {
-        [
-            Self::ScaleIn,
-            Self::Rollout,
-            Self::NodeDrain,
-            Self::Deleted,
-            Self::Manual,
-            Self::FleetDeleted,
-            Self::Shutdown,
-        ]
-        .into_iter()
-        .find(|r| r.as_str() == value)
+        Self::ALL.into_iter().find(|r| r.as_str() == value)
     }
 }
 
@@ -296,7 +300,30 @@ pub struct Health {
     /// Sockets whose session was recovered here since the process began.
     #[serde(default)]
     pub recovered_total: u64,
+    /// Clients that the application refused since the process began, by middleware or for their namespace;
+    /// not those that found the server full or draining. The operator judges a new revision by their share
+    /// of `connectionsTotal`.
+    #[serde(default)]
+    pub connect_errors_total: u64,
+    /// Sessions that were recovered here and came from servers that drained, by server: at most 64, each
+    /// until nobody has come from it for ten minutes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrivals: Vec<Arrivals>,
 }
+
+/// Sessions that a server recovered and another one had moved away in a drain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrivals {
+    /// Instance that had moved them.
+    pub from: String,
+    /// How long they were away, from the goodbye until the recovery: how many in each bucket of
+    /// [`AWAY_BOUNDS_MS`], and in one more for what exceeds the last.
+    pub away: Vec<u64>,
+}
+
+/// Upper bounds, inclusive, of the buckets of [`Arrivals::away`], milliseconds.
+pub const AWAY_BOUNDS_MS: [u64; 14] =
+    [50, 100, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 20_000, 60_000];
 
 /// Memory of the server's process, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -374,6 +401,10 @@ pub mod metrics {
     pub const DRAINING: &str = "socketfleet_draining";
     /// Counter: sockets accepted.
     pub const CONNECTIONS: &str = "socketfleet_connections";
+    /// Histogram, seconds: from a draining server's goodbye until the session was recovered here.
+    pub const RECONNECT_DURATION: &str = "socketfleet_reconnect_duration_seconds";
+    /// Counter: clients that the application refused.
+    pub const CONNECT_ERRORS: &str = "socketfleet_connect_errors";
     /// Counter: events received from clients.
     pub const MESSAGES_RECEIVED: &str = "socketfleet_messages_received";
     /// Counter: events sent to clients.

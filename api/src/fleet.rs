@@ -6,6 +6,7 @@
 
 mod autoscaling;
 mod drain;
+mod history;
 mod network;
 mod redis;
 mod server;
@@ -19,10 +20,15 @@ use serde::{Deserialize, Serialize};
 
 pub use autoscaling::{AutoscalingSpec, PrometheusSource};
 pub use drain::{DeletionPolicy, DrainSpec, RolloutSpec};
+pub use history::{
+    HISTORY_KEY, RevisionRecord, RolloutFailure, Verdict, accepted_name, previous, read_history,
+};
 pub use network::{NetworkPolicySpec, ServiceSpec, ServiceType, SessionAffinity};
 pub use redis::{ExternalRedis, ManagedRedis, Persistence, RedisSpec, RedisType, WhenDeleted};
 pub use server::{ImagePullPolicy, PodOptions, ServerSpec};
-pub use status::{DrainStatus, Phase, RevisionStatus, SocketFleetStatus, StatusSummary, condition};
+pub use status::{
+    DrainRecord, DrainStatus, Phase, RevisionStatus, SocketFleetStatus, StatusSummary, condition,
+};
 
 pub use crate::contract::AdapterKind;
 

@@ -47,6 +47,8 @@ fn refusals_name_the_field_and_the_remedy() {
         ("maxUnavailable: 0", "maxUnavailable", "at least 1"),
         ("maxUnavailable: 0%", "maxUnavailable", "from 1% to 100%"),
         ("rollout: {maxSurge: 0}", "maxSurge", "at least 1"),
+        ("rollout: {partition: -1}", "partition", "use 0"),
+        ("rollout: {partition: 101%}", "partition", "from 0% to 100%"),
         ("service: {nodePort: 30000}", "nodePort", "change the type"),
         ("autoscaling: {prometheus: {url: 'ftp://x'}}", "prometheus.url", "http"),
         ("autoscaling: {prometheus: {url: 'http://a:b@x'}}", "prometheus.url", "bearerTokenSecretRef"),

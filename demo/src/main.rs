@@ -1,7 +1,6 @@
 //! The demo: a real fleet on a real cluster under a real load. It scales out, takes a new image, drains and
 //! scales in, while every message is counted; it ends with a report, `build/demo.html`.
 
-mod chart;
 mod record;
 mod report;
 mod screen;

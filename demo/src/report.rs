@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use socketfleet_api::contract::DrainReason;
+use socketfleet_plot::{Axis, Chart, Look, Page, Series, thousands};
 
-use crate::chart::{Axis, Chart, Look, Series, html as chart_html};
 use crate::record::{Change, PodSample, Record, Sample};
-use crate::screen::thousands;
 use crate::story::Outcome;
 
 /// `spec.drain.reconnectsPerSecond` of the sample.
@@ -84,15 +83,7 @@ pub fn text(record: &Record, outcome: &Outcome) -> String {
 /// The page.
 pub fn html(record: &Record, outcome: &Outcome) -> String {
     let axis = Axis { times: record.samples.iter().map(|s| s.at).collect(), steps: record.steps.clone() };
-    let charts: String =
-        [sockets(record), pods(record), reconnects(record), latency(record), messages(record)]
-            .iter()
-            .map(|c| chart_html(c, &axis))
-            .collect();
-    let cards: String = figures(record, outcome)
-        .into_iter()
-        .map(|(name, value)| format!("<div><b>{value}</b>{name}</div>"))
-        .collect();
+    let charts = [sockets(record), pods(record), reconnects(record), latency(record), messages(record)];
     let rows: String = drains(record)
         .iter()
         .map(|Drain { pod, reason, began, ended, sockets }| {
@@ -108,28 +99,20 @@ pub fn html(record: &Record, outcome: &Outcome) -> String {
     } else {
         "Messages or sessions were lost: see the figures."
     };
-    let times = serde_json::json!(axis.times);
-    format!(
-        r#"<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>SocketFleet demo</title>
-<style>{css}</style>
-<main>
-<h1>SocketFleet demo</h1>
-<p>One fleet on a real cluster: stock Socket.IO clients arrive, a new image is rolled out under them, most of them leave. {verdict}</p>
-<section class="cards">{cards}</section>
-{charts}
-<h2>Drains</h2>
-<table><thead><tr><th>Pod<th>Reason<th>Began<th>Sockets<th>Took</tr></thead><tbody>{rows}</tbody></table>
-</main>
-<div id="tip" hidden></div>
-<script>const times = {times};
-{js}</script>
-</html>
-"#,
-        css = include_str!("report.css"),
-        js = include_str!("report.js"),
-    )
+    socketfleet_plot::html(&Page {
+        title: "SocketFleet demo",
+        intro: &format!(
+            "One fleet on a real cluster: stock Socket.IO clients arrive, a new image is rolled out under them, most of them \
+             leave. {verdict}"
+        ),
+        cards: &figures(record, outcome),
+        axis: &axis,
+        charts: &charts,
+        after: &format!(
+            "<h2>Drains</h2>\n<table><thead><tr><th>Pod<th>Reason<th>Began<th>Sockets<th>Took</tr></thead>\
+             <tbody>{rows}</tbody></table>"
+        ),
+    })
 }
 
 /// Each pod is a layer; the colors tell the revisions.
@@ -180,7 +163,7 @@ fn pods(record: &Record) -> Chart {
         look,
         values: record.samples.iter().map(|s| Some(f64::from(value(s)))).collect(),
     };
-    lines(
+    Chart::lines(
         "Pods",
         "pods",
         vec![
@@ -194,7 +177,7 @@ fn pods(record: &Record) -> Chart {
 
 fn reconnects(record: &Record) -> Chart {
     let series = vec![changing(record, "reconnects", "--orange", |c| c.reconnects_per_second)];
-    lines("Reconnects", "per second", series, Some((BUDGET, "budget")))
+    Chart::lines("Reconnects", "per second", series, Some((BUDGET, "budget")))
 }
 
 fn latency(record: &Record) -> Chart {
@@ -202,7 +185,7 @@ fn latency(record: &Record) -> Chart {
         changing(record, "p50", "--blue", |c| c.delivery_p50_ms),
         changing(record, "p99", "--orange", |c| c.delivery_p99_ms),
     ];
-    lines("From sending a message to its delivery", "ms", series, None)
+    Chart::lines("From sending a message to its delivery", "ms", series, None)
 }
 
 fn messages(record: &Record) -> Chart {
@@ -210,22 +193,12 @@ fn messages(record: &Record) -> Chart {
         changing(record, "sent", "--blue", |c| c.sent_per_second),
         changing(record, "delivered", "--green", |c| c.received_per_second),
     ];
-    lines("Messages", "per second", series, None)
+    Chart::lines("Messages", "per second", series, None)
 }
 
 fn changing(record: &Record, name: &str, color: &'static str, value: fn(&Change) -> f64) -> Series {
     let values = std::iter::once(None).chain(record.changes().map(|(_, change)| Some(value(&change))));
     Series { name: name.into(), color, look: Look::Line, values: values.take(record.samples.len()).collect() }
-}
-
-fn lines(
-    title: &'static str,
-    unit: &'static str,
-    series: Vec<Series>,
-    limit: Option<(f64, &'static str)>,
-) -> Chart {
-    let legend = series.iter().map(|s| (s.name.clone(), s.color)).collect();
-    Chart { title, unit, legend, series, limit }
 }
 
 fn drains(record: &Record) -> Vec<Drain> {

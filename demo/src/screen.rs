@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
+use socketfleet_plot::thousands;
+
 use crate::record::{Change, PodSample, Sample};
 
 const BAR: usize = 20;
@@ -137,25 +139,4 @@ fn rates(change: &Change) -> [f64; 5] {
 fn verdict(what: &str, n: u64) -> String {
     let color = if n == 0 { 32 } else { 31 };
     format!("\x1b[{color}m{n} {what}\x1b[0m")
-}
-
-/// A number with commas, as in 12,345.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn numbers_have_commas() {
-        assert_eq!([7, 999, 1000, 1_234_567].map(super::thousands), ["7", "999", "1,000", "1,234,567"]);
-    }
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use kube::Client;
 use serde_json::json;
+use socketfleet_plot::thousands;
 use socketfleet_tests::{ClientOptions, Clients, Cluster, Stats, repository};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, interval};
 
 use crate::record::{Record, Sample, Sampler};
-use crate::screen::{Screen, thousands};
+use crate::screen::Screen;
 
 const NAMESPACE: &str = "demo";
 const FLEET: &str = "chat";

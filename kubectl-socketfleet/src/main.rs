@@ -4,6 +4,7 @@
 //! machine carries it out.
 
 mod pods;
+mod rollout;
 mod steer;
 mod table;
 mod view;
@@ -82,6 +83,9 @@ enum Command {
         #[arg(long)]
         rollout: bool,
     },
+    /// Follow, hold, judge again or undo a rollout.
+    #[command(subcommand)]
+    Rollout(rollout::Verb),
 }
 
 impl Cluster {
@@ -116,6 +120,7 @@ async fn main() -> Result<()> {
         Command::Resume { fleet, rollout } => {
             steer::pause(&client, &namespace, &fleet, rollout, false).await?
         }
+        Command::Rollout(verb) => rollout::run(&client, &namespace, verb).await?,
     };
     println!("{}", text.trim_end());
     Ok(())

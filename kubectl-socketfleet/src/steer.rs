@@ -9,7 +9,7 @@ use socketfleet_api::SocketFleet;
 use socketfleet_api::contract::labels;
 
 /// Field manager of what this command writes.
-const MANAGER: &str = "kubectl-socketfleet";
+pub const MANAGER: &str = "kubectl-socketfleet";
 
 /// Asks for a pod's drain, or takes it back.
 pub async fn drain(client: &Client, namespace: &str, pod: &str, wanted: bool) -> Result<String> {

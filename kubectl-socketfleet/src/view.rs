@@ -6,7 +6,7 @@ use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use socketfleet_api::SocketFleet;
 use socketfleet_api::contract::labels;
-use socketfleet_api::fleet::{DrainStatus, SocketFleetStatus};
+use socketfleet_api::fleet::{DrainStatus, SocketFleetStatus, condition};
 
 use crate::pods::{self, PodView};
 use crate::table::{Table, age};
@@ -63,14 +63,54 @@ pub async fn explain(client: &Client, namespace: &str, name: &str, pod: Option<&
         let drain = status.drains.iter().find(|d| d.pod == view.pod.name_any());
         text += &format!("\n{}: {}\n", view.pod.name_any(), view.state());
         text += &match drain {
-            Some(drain) => drain_lines(drain, view, Timestamp::now()),
-            None => format!(
-                "  takes new sockets: {}\n",
-                if view.label(labels::TRAFFIC) == "accept" { "yes" } else { "no" }
-            ),
+            Some(drain) => drain_lines(drain, view, blocked(&status), Timestamp::now()),
+            None => {
+                waits(&status, view)
+                    + &format!(
+                        "  takes new sockets: {}\n",
+                        if view.label(labels::TRAFFIC) == "accept" { "yes" } else { "no" }
+                    )
+            }
         };
     }
     Ok(text)
+}
+
+/// What drains wait for.
+fn blocked(status: &SocketFleetStatus) -> Option<&str> {
+    let condition = status.conditions.iter().find(|c| c.type_ == condition::DRAIN_BLOCKED)?;
+    (condition.status == "True").then_some(condition.message.as_str())
+}
+
+/// Why a pod that has to go does not drain yet.
+fn waits(status: &SocketFleetStatus, view: &PodView) -> String {
+    let requested = view.annotation(labels::DRAIN_REQUESTED) == Some("true");
+    let named = |text: &&str| text.contains(&view.pod.name_any());
+    match blocked(status).filter(|text| requested || named(text)) {
+        Some(text) => format!("  should drain, and waits: {text}\n"),
+        None if requested => "  should drain: it was asked for\n".into(),
+        None => String::new(),
+    }
+}
+
+fn last_drains(status: &SocketFleetStatus, now: Timestamp) -> String {
+    let mut table =
+        Table::new(["DRAINED", "REASON", "AGO", "TOOK", "MOVED", "RECOVERED", "CUT", "AWAY P50", "P99"]);
+    let seconds = |ms: Option<i64>| ms.map_or_else(|| "?".into(), |ms| format!("{:.1}s", ms as f64 / 1e3));
+    for record in &status.last_drains {
+        table.row([
+            record.pod.clone(),
+            record.reason.as_str().into(),
+            age(now.as_second() - record.ended_at.0.as_second()),
+            age(record.ended_at.0.as_second() - record.started_at.0.as_second()),
+            record.moved.to_string(),
+            record.recovered.to_string(),
+            record.cut.to_string(),
+            seconds(record.reconnect_p50_ms),
+            seconds(record.reconnect_p99_ms),
+        ]);
+    }
+    if status.last_drains.is_empty() { String::new() } else { table.render("  ") }
 }
 
 fn describe(fleet: &SocketFleet, views: &[PodView], now: Timestamp) -> String {
@@ -90,7 +130,7 @@ fn describe(fleet: &SocketFleet, views: &[PodView], now: Timestamp) -> String {
     }
     text += &conditions(&status, "  ");
     if !status.drains.is_empty() {
-        let mut table = Table::new(["DRAIN", "PHASE", "REASON", "LEFT", "FOR", "DEADLINE IN"]);
+        let mut table = Table::new(["DRAIN", "PHASE", "REASON", "LEFT", "FOR", "EMPTY IN", "DEADLINE IN"]);
         for drain in &status.drains {
             table.row([
                 drain.pod.clone(),
@@ -98,11 +138,16 @@ fn describe(fleet: &SocketFleet, views: &[PodView], now: Timestamp) -> String {
                 drain.reason.as_str().into(),
                 drain.remaining.map_or_else(|| "?".into(), |n| n.to_string()),
                 age(now.as_second() - drain.started_at.0.as_second()),
+                drain
+                    .empty_at
+                    .as_ref()
+                    .map_or_else(|| "?".into(), |at| age(at.0.as_second() - now.as_second())),
                 age(drain.deadline.0.as_second() - now.as_second()),
             ]);
         }
         text += &table.render("  ");
     }
+    text += &last_drains(&status, now);
     text + &pod_table(views, "  ")
 }
 
@@ -130,7 +175,7 @@ fn pod_table(views: &[PodView], indent: &str) -> String {
     table.render(indent)
 }
 
-fn drain_lines(drain: &DrainStatus, view: &PodView, now: Timestamp) -> String {
+fn drain_lines(drain: &DrainStatus, view: &PodView, blocked: Option<&str>, now: Timestamp) -> String {
     let left = drain.deadline.0.as_second() - now.as_second();
     let moved = view.health.as_ref().map(|h| &h.drain);
     let mut text = format!("  why: {}: {}\n", drain.reason.as_str(), drain.message);
@@ -139,11 +184,13 @@ fn drain_lines(drain: &DrainStatus, view: &PodView, now: Timestamp) -> String {
             "  sockets: {} left, {} moved, {} closed at the deadline\n",
             report.remaining, report.moved, report.forced
         );
-        let elapsed = now.as_second() - drain.started_at.0.as_second();
-        if report.moved > 0 && elapsed > 0 && report.remaining > 0 {
-            let eta = (report.remaining as f64 * elapsed as f64 / report.moved as f64) as i64;
-            text += &format!("  empty in about {} at this pace\n", age(eta.min(left.max(0))));
-        }
     }
+    text += &match (&drain.empty_at, blocked) {
+        (Some(at), _) => {
+            format!("  empty in about {} at this pace\n", age(at.0.as_second() - now.as_second()))
+        }
+        (None, Some(blocked)) => format!("  held: {blocked}\n"),
+        (None, None) => String::new(),
+    };
     text + &format!("  deadline in {}\n", age(left))
 }

@@ -1,41 +1,10 @@
-//! The drain controller: which pods leave, when, and how fast.
-//!
-//! [`next_actions`] is pure. It looks at one fleet as observed and says what to do now: replicas for each
-//! revision's Deployment, marks on pods, calls to their servers. It keeps nothing between two calls: what
-//! it must remember stands on the Pods, so a restarted operator, or another one, goes on where the last
-//! one stopped, and an observation that is repeated or late leads to the same or to no action.
-//!
-//! [`Executor`] carries the actions out. Replicas are applied by the fleet's own plan: there is one writer.
+//! Drains: the [machine](socketfleet_drain) decides, [`observe`] gives it the pods, [`Executor`] carries its actions out.
+//! Replicas are applied by the fleet's own plan: there is one writer.
 
 mod admin;
-mod advance;
-mod census;
-mod decision;
-mod deletion;
-mod demand;
 mod execute;
-mod marks;
-mod memory;
-mod observe;
-mod observed;
-mod pace;
-mod pacing;
-mod room;
-mod shrink;
-mod start;
-mod state;
-mod summary;
-mod take_back;
-mod verify;
-mod victims;
+pub mod observe;
 
 pub use admin::CallError;
-pub use decision::{Action, Decision, DrainProgress, Hold, Note, Shrink, Step, Summary};
 pub use execute::{Executed, Executor, StepError};
-pub use marks::{DrainMark, Marks};
-pub use memory::Memory;
-pub use observed::{
-    Deletion, Fleet, NodeState, Observed, Pod, PodPhase, PodRef, Policy, Report, Revision, Rollout, Sockets,
-};
-pub use state::next_actions;
-pub use verify::{Verifier, WrongVictims};
+pub use socketfleet_drain::*;

@@ -5,7 +5,10 @@ pub mod conditions;
 pub mod credentials;
 pub mod diff;
 pub mod drain_view;
+pub mod evidence;
 pub mod finalizer;
+pub mod history;
+pub mod judge;
 pub mod memory;
 pub mod names;
 pub mod observe;
@@ -25,6 +28,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use socketfleet_api::SocketFleet;
+use socketfleet_api::fleet::RevisionRecord;
 
 use crate::context::Context;
 use crate::drain::{self, Decision};
@@ -32,6 +36,7 @@ use crate::kinds::Kind;
 use crate::open_sockets::Totals;
 use crate::settings::Platform;
 use crate::telemetry::metrics::FleetNumbers;
+use evidence::Evidence;
 use observe::Observed;
 use status::Findings;
 use validate::{Invalid, ValidatedFleet};
@@ -146,6 +151,18 @@ async fn carry_out(
     let last_scaled = |name: &str| ctx.memory.last_scaled(&observed.id, name);
     let mut view = drain_view::view(fleet, observed, &revision, &counts, node, last_scaled, now);
     ctx.drains.recall(&mut view);
+    let mut history = history::advance(history(observed), &revision, &fleet.spec, now);
+    let trial = judge::Trial {
+        spec: &fleet.spec.rollout,
+        view: &view,
+        counts: &counts,
+        attempt: &history[0],
+        retried: judge::retried(&observed.fleet),
+        gave_up: judge::gave_up(observed, &revision),
+    };
+    let (verdict, judged) = (trial.verdict(now), trial.again(now));
+    view.fleet.rollout.failed = verdict.is_some();
+    history[0].failed.clone_from(&verdict);
     blame(ctx, observed, &view, now).await;
     let decision = drain::next_actions(&view, now);
     let totals = counts.totals();
@@ -154,7 +171,7 @@ async fn carry_out(
     match deleted {
         None => {
             let replicas = decision.replicas.get(&revision).copied().unwrap_or(0);
-            let plan = plan::plan(fleet, &observed.credentials, &ctx.platform, replicas);
+            let plan = plan::plan(fleet, &observed.credentials, &ctx.platform, replicas, &history);
             apply::apply(ctx, observed, &plan, &decision.replicas).await?;
         }
         // Nothing is made or repaired any more.
@@ -170,12 +187,29 @@ async fn carry_out(
     }
 
     // I/O: what people see.
-    let found = Findings { fleet, observed, view: &view, decision: &decision, totals: &totals, invalid };
+    let before = observed.fleet.status.clone().unwrap_or_default();
+    let evidence = evidence::collect(&before, &view, &decision.summary.drains, &counts, now);
+    let found = Findings {
+        fleet,
+        observed,
+        view: &view,
+        decision: &decision,
+        totals: &totals,
+        last_drains: &evidence.records,
+        verdict: verdict.as_ref(),
+        invalid,
+    };
     let wait = report::report(ctx, observed, &status::status(&found, now)).await.map_err(Error::Report)?;
+    tell(ctx, observed, &evidence).await;
     count(ctx, observed, &view, &decision, &totals);
-    let judged = drain_view::judged_in(fleet, &view, now);
-    let again = [decision.requeue_after, wait, judged].into_iter().flatten().min();
+    let again = [decision.requeue_after, wait, judged, evidence.again].into_iter().flatten().min();
     Ok(again.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Pure: the history of a fleet as it was last written.
+fn history(observed: &Observed) -> Vec<RevisionRecord> {
+    let record = (Kind::ConfigMap, names::Names(&observed.name).accepted());
+    observed.live.get(&record).map(history::read).unwrap_or_default()
 }
 
 /// A spec that cannot be carried out, of a fleet that never was: said, and no more.
@@ -206,6 +240,16 @@ async fn execute(ctx: &Context, observed: &Observed, decision: &Decision) {
         let type_ = if note.warning { EventType::Warning } else { EventType::Normal };
         tracing::info!(namespace = observed.namespace, pod = pod.name, reason = note.reason, note.message);
         report::event(ctx, observed, type_, note.reason.into(), note.message).await;
+    }
+}
+
+/// Tells and counts what became of the sockets of drains that have settled; their status has been written.
+async fn tell(ctx: &Context, observed: &Observed, evidence: &Evidence) {
+    for record in &evidence.settled {
+        let message = evidence::sentence(record);
+        tracing::info!(namespace = observed.namespace, fleet = observed.name, message, "drain settled");
+        report::event(ctx, observed, EventType::Normal, "DrainSettled".into(), message).await;
+        ctx.metrics.drained(&observed.namespace, &observed.name, record);
     }
 }
 

@@ -67,5 +67,5 @@ fn plan_fleet(fleet: &SocketFleet, platform: &Platform) -> Result<plan::Plan, Er
     let fleet = validate::validate(fleet, validate::rules(fleet), &existing, platform)
         .map_err(|source| Error::Invalid { name: fleet.metadata.name.clone().unwrap_or_default(), source })?;
     let replicas = fleet.wanted_replicas();
-    Ok(plan::plan(&fleet, &Credentials::placeholder(), platform, replicas))
+    Ok(plan::plan(&fleet, &Credentials::placeholder(), platform, replicas, &[]))
 }

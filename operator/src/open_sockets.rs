@@ -2,7 +2,8 @@
 //!
 //! Every replica of the operator keeps its own counts, the leader or not: each of them may be asked by the
 //! HorizontalPodAutoscaler, and a new leader knows the fleets at once. The price is one small request for
-//! each pod and replica every two seconds; the gain is that no state is shared.
+//! each pod and replica every two seconds, less often where there are hundreds of pods; the gain is that no
+//! state is shared.
 //!
 //! * [`Follower`] learns from a watch which pods there are;
 //! * [`scraper`] asks each for its `/health`; [`prometheus`] asks Prometheus;
@@ -38,7 +39,7 @@ pub use counts::{Count, Doubt, FleetCounts, PodCount, Reading, Totals, is_satura
 pub use health::{Failure, Fetch, HttpFetch};
 
 use changes::Sums;
-use schedule::Pace;
+use schedule::{Pace, REST_AFTER};
 use targets::{Entry, Target};
 
 /// Names a fleet.
@@ -79,6 +80,8 @@ struct FleetState {
     pods: BTreeMap<Uid, Entry>,
     prometheus: Option<prometheus::Sample>,
     sums: Sums,
+    /// When a pod last said something new.
+    moved: Option<Instant>,
 }
 
 impl OpenSockets {
@@ -139,11 +142,38 @@ impl OpenSockets {
         let fleet = state.fleet_of.get(uid)?.clone();
         let found = state.fleets.get_mut(&fleet)?;
         let entry = found.pods.get_mut(uid)?;
-        entry.record(answer, now);
-        let delay = pace.delay(entry.attention(), entry.failures(), fastrand::f64());
+        let rested = found.moved.is_some_and(|moved| moved + REST_AFTER <= now);
+        let is_new = entry.record(answer, now);
+        let delay = pace.delay(entry.attention(rested && !is_new), entry.failures(), fastrand::f64());
+        // Not later than a count becomes stale: its loss is noticed then, however rarely a silent pod is asked.
+        let stale = entry.changes_at(pace, now).map(|at| at - now);
         entry.note(&mut found.sums, pace, now);
+        if is_new {
+            found.moved = Some(now);
+        }
+        if is_new && rested {
+            // Where one pod has news, the others have too.
+            let others: Vec<Uid> = found.pods.keys().filter(|other| *other != uid).cloned().collect();
+            state.due.extend(others);
+            self.shared.due.notify_one();
+        }
         self.announce(&mut state, &fleet, now);
-        Some(delay)
+        Some(stale.map_or(delay, |stale| delay.min(stale)))
+    }
+
+    /// A pod's turn has come: notes what time alone has changed, and says where to ask. `None` for a pod that is gone or
+    /// has no server.
+    fn turn(&self, uid: &Uid) -> Option<scraper::Place> {
+        let now = Instant::now();
+        let mut state = self.shared.state.lock();
+        let pace = state.pace();
+        let fleet = state.fleet_of.get(uid)?.clone();
+        let found = state.fleets.get_mut(&fleet)?;
+        let entry = found.pods.get_mut(uid)?;
+        entry.note(&mut found.sums, pace, now);
+        let place = entry.admin().map(|admin| scraper::Place { admin, failures: entry.failures() });
+        self.announce(&mut state, &fleet, now);
+        place
     }
 
     /// Notes what Prometheus answered for a fleet, `None` for a fleet that does not use it.

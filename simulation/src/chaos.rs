@@ -3,7 +3,7 @@
 
 use jiff::SignedDuration;
 use socketfleet_api::contract::{DrainReason, Traffic};
-use socketfleet_operator::drain::{Fleet, Observed, Policy, Rollout, WrongVictims};
+use socketfleet_drain::{Fleet, Observed, Policy, Rollout, WrongVictims};
 
 use crate::cluster::{Cluster, Settings};
 use crate::operator::{Network, Operator};
@@ -29,6 +29,8 @@ pub struct Story {
     pub moved: u64,
     pub restarts: u32,
     pub rest_after: Millis,
+    /// It came to rest with pods of two revisions.
+    pub canary: bool,
 }
 
 /// One history; an error says what must not happen and did.
@@ -83,7 +85,7 @@ impl History {
                 reconnects_per_second: Some(budget),
                 headroom: 1.1,
             },
-            rollout: Rollout { max_surge: rng.u32(1..=2), paused: false, failed: false },
+            rollout: Rollout { max_surge: rng.u32(1..=2), paused: false, partition: 0, failed: false },
         };
         let cluster = Cluster::new(settings, fleet, seed);
         Self {
@@ -136,6 +138,8 @@ impl History {
         if drains > 2 * (pods + self.cluster.api.fleet.desired) {
             return Err(format!("{drains} drains of {pods} pods in peace: it oscillates"));
         }
+        let current = &self.cluster.api.fleet.revision;
+        self.story.canary = self.cluster.api.pods.iter().any(|p| p.revision != *current);
         self.story.moved = self.cluster.tally.moved;
         self.story.forced = self.cluster.tally.forced;
         Ok(self.story)
@@ -229,7 +233,7 @@ impl History {
 
     fn load(&mut self) {
         let fleet = &self.cluster.api.fleet;
-        let places = u64::from(fleet.desired.max(fleet.floor)) * self.cluster.settings.capacity;
+        let places = u64::from(fleet.wanted()) * self.cluster.settings.capacity;
         self.cluster.clients.population = places * self.rng.u64(5..=75) / 100;
     }
 
@@ -245,7 +249,7 @@ impl History {
         }
         let i = self.rng.usize(0..pods);
         let n = self.rng.usize(0..self.cluster.nodes.len());
-        match self.rng.u8(0..24) {
+        match self.rng.u8(0..26) {
             0..=5 => {
                 let fleet = &mut self.cluster.api.fleet;
                 fleet.desired = fleet.floor + self.rng.u32(0..=3);
@@ -253,9 +257,10 @@ impl History {
             6 | 7 => self.load(),
             8 | 9 => self.new_revision(),
             10 => {
-                // Back to an earlier one.
+                // Back to an earlier one: a new attempt.
                 let hash = format!("r{}", self.rng.u32(1..=self.revisions));
                 self.cluster.api.fleet.revision = hash;
+                self.cluster.api.fleet.rollout.failed = false;
             }
             11 => {
                 let cut = self.cluster.servers[i].crash(now, 4_000);
@@ -290,7 +295,8 @@ impl History {
             20 => self.cluster.servers[i].silent_until = now + self.rng.i64(2_000..20_000),
             21 => self.cluster.api.fleet.paused ^= true,
             22 => self.cluster.api.fleet.rollout.paused ^= true,
-            _ => self.cluster.api.fleet.rollout.failed ^= true,
+            23 => self.cluster.api.fleet.rollout.failed ^= true,
+            _ => self.cluster.api.fleet.rollout.partition = self.rng.u32(0..=3),
         }
     }
 
@@ -301,6 +307,7 @@ impl History {
             self.cluster.bad_revisions.insert(hash.clone());
         }
         self.cluster.api.fleet.revision = hash;
+        self.cluster.api.fleet.rollout.failed = false;
     }
 
     /// All is well again, and the load has room.
@@ -311,6 +318,9 @@ impl History {
         }
         let fleet = &mut self.cluster.api.fleet;
         (fleet.paused, fleet.rollout.paused, fleet.rollout.failed) = (false, false, false);
+        // A canary may stay for ever.
+        let most = if self.rng.bool() { 0 } else { fleet.wanted().saturating_sub(1) };
+        fleet.rollout.partition = fleet.rollout.partition.min(most);
         for node in &mut self.cluster.nodes {
             (node.cordoned, node.lost_since) = (false, None);
         }
@@ -320,22 +330,24 @@ impl History {
             self.cluster.reschedule(i);
         }
         let fleet = &self.cluster.api.fleet;
-        let places = u64::from(fleet.desired.max(fleet.floor)) * self.cluster.settings.capacity;
+        let places = u64::from(fleet.wanted()) * self.cluster.settings.capacity;
         self.cluster.clients.population = places * 2 / 5;
     }
 
     fn at_rest(&self) -> bool {
         let Observed { fleet, revisions, pods } = &self.cluster.api;
-        let wanted = fleet.desired.max(fleet.floor) as usize;
-        pods.len() == wanted
+        let old = pods.iter().filter(|p| p.revision != fleet.revision).count();
+        pods.len() == fleet.wanted() as usize
+            && old <= fleet.rollout.partition as usize
             && pods.iter().all(|p| {
                 p.ready
-                    && p.revision == fleet.revision
                     && p.marks.drain.is_none()
                     && p.marks.deletion_cost.is_none()
                     && matches!(p.marks.traffic, Some(Traffic::Accept | Traffic::Saturated))
             })
-            && revisions.iter().all(|r| r.hash == fleet.revision || r.replicas == 0)
+            && revisions
+                .iter()
+                .all(|r| r.replicas as usize == pods.iter().filter(|p| p.revision == r.hash).count())
             && self.cluster.servers.iter().all(|s| s.drain.is_none())
     }
 

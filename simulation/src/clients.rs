@@ -26,6 +26,19 @@ impl Clients {
         }
     }
 
+    /// The same for clients that find out one by one, evenly between `first` and `last` from now.
+    pub fn lost_sockets(&mut self, now: Millis, (first, last): (Millis, Millis), step: Millis, mut n: u64) {
+        let mut slots = u64::try_from((last - first) / step).unwrap_or(0) + 1;
+        let mut delay = first;
+        while n > 0 {
+            let part = n.div_ceil(slots);
+            self.lost_socket(now, delay, part);
+            n -= part;
+            slots -= 1;
+            delay += step;
+        }
+    }
+
     /// Clients without a socket.
     pub fn waiting(&self) -> u64 {
         self.due.iter().map(|(_, n)| n).sum()
@@ -53,5 +66,18 @@ impl Clients {
             }
         }
         n
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_out_one_by_one_comes_back_one_by_one() {
+        let mut clients = Clients::default();
+        clients.lost_sockets(0, (20, 40), 10, 8);
+        assert_eq!([10, 20, 30, 40].map(|now| clients.try_now(now)), [0, 3, 3, 2]);
+        assert_eq!(clients.waiting(), 0);
     }
 }

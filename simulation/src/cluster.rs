@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use socketfleet_api::contract::Traffic;
-use socketfleet_operator::drain::{
+use socketfleet_drain::{
     Fleet, Marks, NodeState, Observed, Pod, PodPhase, PodRef, Report, Revision, Sockets,
 };
 
@@ -102,6 +102,8 @@ struct Kubelet {
     /// What the ReplicaSet's controller still sees until then.
     late: Option<(Millis, Pod)>,
     last_answer: Option<Millis>,
+    /// Sockets that it said it has, then.
+    last_open: u64,
     next_scrape: Millis,
 }
 
@@ -149,6 +151,21 @@ impl Cluster {
     /// Sockets that are open.
     pub fn open(&self) -> u64 {
         self.servers.iter().map(|s| s.open).sum()
+    }
+
+    /// What the operator serves to the autoscaler: pods that do not answer count with what they said last until they
+    /// are surely dead, and while there are such the number neither falls nor lets the fleet shrink.
+    pub fn served(&self, target: u64, replicas: u32, before: u64) -> u64 {
+        let (mut open, mut doubt) = (0, false);
+        for (pod, kubelet) in self.api.pods.iter().zip(&self.kubelets) {
+            let dead = pod.phase != PodPhase::Running
+                || pod.deleting.is_some_and(|at| self.now >= at.as_millisecond() + 10_000);
+            if !dead && kubelet.last_answer.is_some() {
+                open += kubelet.last_open;
+                doubt |= pod.sockets.is_none();
+            }
+        }
+        if doubt { open.max(target * u64::from(replicas)).max(before) } else { open }
     }
 
     /// Index of a pod.
@@ -296,7 +313,9 @@ impl Cluster {
             if self.lost(i) {
                 let cut = std::mem::take(&mut self.servers[i].open);
                 self.tally.cut += cut;
-                self.clients.lost_socket(self.now, delay + 20_000, cut);
+                // The client's own heartbeat tells it: 25 s and 20 s of stock servers.
+                let step = self.settings.step;
+                self.clients.lost_sockets(self.now, (20_000, 45_000 + delay), step, cut);
                 i += 1;
                 continue;
             }
@@ -375,6 +394,7 @@ impl Cluster {
         let (server, pod, kubelet) = (&self.servers[i], &mut self.api.pods[i], &mut self.kubelets[i]);
         if server.runs(self.now) && self.now >= server.silent_until {
             kubelet.last_answer = Some(self.now);
+            kubelet.last_open = server.open;
             pod.sockets = Some(Sockets { open: server.open, capacity: self.settings.capacity });
             let at = timestamp(self.now);
             match &mut pod.report {

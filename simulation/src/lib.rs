@@ -8,6 +8,7 @@
 pub mod chaos;
 pub mod clients;
 pub mod cluster;
+pub mod day;
 pub mod hpa;
 pub mod operator;
 pub mod replicaset;

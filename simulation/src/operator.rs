@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use socketfleet_operator::drain::{
+use socketfleet_drain::{
     Decision, Memory, Note, Observed, Revision, Step, Verifier, WrongVictims, next_actions,
 };
 

@@ -1,7 +1,7 @@
 //! The order in which a ReplicaSet deletes pods it has too many of
 //! (`ActivePodsWithRanks` of Kubernetes' controller utilities).
 
-use socketfleet_operator::drain::{Pod, PodPhase};
+use socketfleet_drain::{Pod, PodPhase};
 
 /// Sorts what goes first to the front: not assigned, Pending, not Ready, lowest deletion cost, most pods of
 /// the set on its node, Ready for the shortest time, youngest.

@@ -25,6 +25,10 @@ fn ten_thousand_histories_end_well() {
     let sum = |of: fn(&Story) -> u64| stories.iter().map(of).sum::<u64>();
     let (drains, cancelled) = (sum(|s| s.drains.into()), sum(|s| s.cancelled.into()));
     let (restarts, moved) = (sum(|s| s.restarts.into()), sum(|s| s.moved));
-    println!("{drains} drains, {cancelled} taken back, {restarts} restarts, {moved} sockets moved");
+    let canaries = sum(|s| s.canary.into());
+    println!(
+        "{drains} drains, {cancelled} taken back, {restarts} restarts, {moved} sockets moved, {canaries} canaries stayed"
+    );
     assert!(drains > HISTORIES && cancelled > HISTORIES / 10 && restarts > HISTORIES && moved > HISTORIES);
+    assert!(canaries > HISTORIES / 50);
 }

@@ -140,6 +140,34 @@ pub struct Session {
     /// Position of the adapter's log when the socket connected: what a client that has got no event since is
     /// recovered from. From [`Adapter::offset`].
     pub offset: Option<ByteString>,
+    /// Who moved the client away in a drain; `None` for a session that was saved for another reason.
+    pub goodbye: Option<Goodbye>,
+}
+
+/// A server has moved a client away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Goodbye {
+    /// Name of the server.
+    pub from: ByteString,
+    /// When, Unix milliseconds by that server's clock.
+    pub at: u64,
+}
+
+impl Goodbye {
+    /// One that is said now.
+    pub fn now(from: ByteString) -> Self {
+        Self { from, at: unix_millis() }
+    }
+
+    /// How long ago it was said, as far as the two servers' clocks agree.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_millis(unix_millis().saturating_sub(self.at))
+    }
+}
+
+fn unix_millis() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A session and what its client missed.

@@ -13,6 +13,7 @@ pub mod adapter;
 pub mod admin;
 mod answers;
 pub mod app;
+pub mod arrivals;
 pub mod config;
 pub mod drain;
 pub mod engine;

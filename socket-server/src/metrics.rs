@@ -5,7 +5,9 @@ mod redis;
 
 use std::fmt::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use bytestring::ByteString;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -18,6 +20,7 @@ use socketfleet_api::contract::{DrainPhase, metrics as names};
 pub use histogram::Histogram;
 pub use redis::RedisMetrics;
 
+use crate::arrivals::Arrivals;
 use crate::pod::Pod;
 use crate::stats::{Observer, Stats};
 
@@ -30,6 +33,10 @@ pub struct Timings {
     pub connect_latency: Histogram,
     /// How late the event loop runs what is due.
     pub event_loop_lag: Histogram,
+    /// From a draining server's goodbye until the session was recovered here.
+    pub reconnect: Histogram,
+    /// The same by the server that they came from.
+    pub arrivals: Arrivals,
 }
 
 impl Observer for Timings {
@@ -39,6 +46,11 @@ impl Observer for Timings {
 
     fn connected(&self, elapsed: Duration) {
         self.connect_latency.observe(elapsed);
+    }
+
+    fn arrived(&self, from: &ByteString, away: Duration) {
+        self.reconnect.observe(away);
+        self.arrivals.count(from, away, Instant::now());
     }
 }
 
@@ -87,6 +99,7 @@ impl Collector for PodCollector {
             volatile_dropped,
             recovered,
             not_recovered,
+            connect_errors,
         } = pod.stats();
         for (name, help, counter) in [
             (names::CONNECTIONS, "Sockets accepted", connections),
@@ -105,18 +118,25 @@ impl Collector for PodCollector {
             ("socketfleet_upgrades", "Sockets that went from polling to WebSocket", upgrades),
             ("socketfleet_volatile_dropped", "Volatile events that were dropped", volatile_dropped),
             ("socketfleet_recovered", "Sockets whose session was recovered here", recovered),
+            (names::CONNECT_ERRORS, "Clients that the application refused", connect_errors),
             ("socketfleet_not_recovered", "Recoveries that clients asked for in vain", not_recovered),
         ] {
             out.metric(name, help, &ConstCounter::new(counter.get()))?;
         }
 
-        let Timings { message_latency, connect_latency, event_loop_lag } = pod.timings();
+        let Timings { message_latency, connect_latency, event_loop_lag, reconnect, arrivals: _ } =
+            pod.timings();
         for (name, help, histogram) in [
             (names::MESSAGE_LATENCY, "From arrival until written to the last receiver here", message_latency),
             (
                 "socketfleet_connect_latency_seconds",
                 "From accept until a namespace was joined",
                 connect_latency,
+            ),
+            (
+                names::RECONNECT_DURATION,
+                "From a draining server's goodbye until the session was recovered here",
+                reconnect,
             ),
             (names::EVENT_LOOP_LAG, "How late the event loop runs what is due", event_loop_lag),
         ] {

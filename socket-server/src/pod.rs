@@ -55,7 +55,7 @@ impl Pod {
     /// A pod that serves. [`Drainer::run`] and [`watch`] are to be run beside it.
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { instance, capacity, server, timings, redis, probe } = parts;
-        let sockets = ServerSockets::new(server.clone());
+        let sockets = ServerSockets::new(&instance, server.clone());
         Arc::new(Self {
             instance,
             capacity: capacity.into(),
@@ -152,6 +152,8 @@ impl Pod {
             problems,
             connections_total: self.stats().connections.get(),
             recovered_total: self.stats().recovered.get(),
+            connect_errors_total: self.stats().connect_errors.get(),
+            arrivals: self.timings.arrivals.report(Instant::now()),
         }
     }
 

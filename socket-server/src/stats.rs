@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use bytestring::ByteString;
+
 /// A monotonic count.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -53,6 +55,8 @@ pub struct Stats {
     pub recovered: Counter,
     /// Recoveries that clients asked for and did not get.
     pub not_recovered: Counter,
+    /// Clients that the application refused, by middleware or for their namespace.
+    pub connect_errors: Counter,
 }
 
 /// Told what takes time. Called on the connections' tasks: it must neither block nor allocate much.
@@ -65,6 +69,11 @@ pub trait Observer: Send + Sync + 'static {
     /// From a connection's acceptance until the root or another namespace was joined.
     fn connected(&self, elapsed: Duration) {
         let _ = elapsed;
+    }
+
+    /// A client has come here that the server `from` had moved away, and has been away this long.
+    fn arrived(&self, from: &ByteString, away: Duration) {
+        let _ = (from, away);
     }
 }
 

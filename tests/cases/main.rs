@@ -3,6 +3,7 @@
 
 mod api_accepts_and_refuses;
 mod chart;
+mod config_holds;
 mod e2e_delete_pod;
 mod e2e_operator_restart;
 mod e2e_redis_restart;
@@ -10,5 +11,6 @@ mod e2e_rollout;
 mod e2e_scale_in;
 mod e2e_scale_out;
 mod operator_reconciles;
+mod operator_runs;
 mod prometheus_counts;
 mod samples_apply;

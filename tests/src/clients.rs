@@ -1,23 +1,18 @@
 //! The load: pods of `tests/client`, steered through the API server's proxy.
 
-use std::time::Duration;
-
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::until::until_read;
 use crate::{Stats, Until, is_ready};
 
 /// Where the client image's control port is.
 const CONTROL_PORT: u16 = 9090;
 /// Sockets that one client pod carries well.
 const SOCKETS_PER_POD: u64 = 1500;
-/// How often the counts of the clients are read while something is awaited: they cannot be watched.
-const READ_EVERY: Duration = Duration::from_millis(250);
-/// Longest wait; it only ends tests that would never end.
-const LIMIT: Duration = Duration::from_secs(300);
 
 /// How the clients behave.
 #[derive(Clone, Debug)]
@@ -95,21 +90,7 @@ impl Clients {
 
     /// Waits until the counts satisfy `condition`, and gives them.
     pub async fn until(&self, what: &str, condition: impl Fn(&Stats) -> bool) -> Stats {
-        let mut seen = Stats::default();
-        let wait = async {
-            let mut ticks = tokio::time::interval(READ_EVERY);
-            loop {
-                ticks.tick().await;
-                seen = self.stats().await;
-                if condition(&seen) {
-                    return;
-                }
-            }
-        };
-        if tokio::time::timeout(LIMIT, wait).await.is_err() {
-            panic!("the clients did not get {what}; last seen: {seen:#?}");
-        }
-        seen
+        until_read(&format!("the clients to get {what}"), async || self.stats().await, condition).await
     }
 
     /// Waits until every wanted socket is connected and in its room.

@@ -45,20 +45,18 @@ impl Cluster {
     /// The same, with other settings than those of this process' environment.
     pub fn up_with(settings: &[(&str, &str)]) -> Result<Self> {
         let script = repository().join("tests/cluster/cluster");
-        let settings =
+        let mut environment =
             settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>();
-        output(Command::new(&script).arg("up").envs(&settings))?;
+        output(Command::new(&script).arg("up").envs(&environment))?;
         // The script prints export lines; a shell knows best how to read them.
-        let environment = output(Command::new("bash").args([
+        let exported = output(Command::new("bash").envs(&environment).args([
             "-c",
             r#"eval "$("$0" env)" && printf 'KUBECONFIG=%s\nPATH=%s\n' "$KUBECONFIG" "$PATH""#,
             &script.to_string_lossy(),
         ]))?;
-        let environment = environment
-            .lines()
-            .filter_map(|l| l.split_once('='))
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .collect();
+        environment.extend(
+            exported.lines().filter_map(|l| l.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())),
+        );
         Ok(Self { environment })
     }
 
@@ -131,9 +129,14 @@ impl Cluster {
         output(Command::new("helm").args(args).envs(&self.environment))
     }
 
+    /// Where its kubeconfig is.
+    pub fn kubeconfig(&self) -> &str {
+        &self.environment["KUBECONFIG"]
+    }
+
     /// A client as cluster administrator. Each test needs its own: a client lives in one runtime.
     pub async fn client(&self) -> Result<Client> {
-        let config = Kubeconfig::read_from(&self.environment["KUBECONFIG"])?;
+        let config = Kubeconfig::read_from(self.kubeconfig())?;
         let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
         Ok(Client::try_from(config)?)
     }

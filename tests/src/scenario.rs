@@ -14,6 +14,7 @@ use socketfleet_api::SocketFleet;
 use socketfleet_api::fleet::Phase;
 use tokio::sync::{RwLock, Semaphore};
 
+use crate::until::until_read;
 use crate::{ClientOptions, Clients, Cluster, OPERATOR_NAMESPACE, OPERATOR_PODS, Until, repository, servers};
 
 /// What a test does to the cluster that others run on too.
@@ -134,6 +135,22 @@ impl Scenario {
                 && status.draining_replicas == 0
         };
         self.fleets().until(fleet, "to run as its spec says", running).await
+    }
+
+    /// Waits until the operator itself counts so many open sockets, for it chooses by its own counts, and those
+    /// are up to some seconds old. While sockets only come, a right sum means that every pod's count is right.
+    pub async fn until_counted(&self, fleet: &str, sockets: u64) {
+        let path = format!(
+            "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{}/socketfleets.socketfleet.io/{fleet}/open_sockets",
+            self.namespace
+        );
+        let counted = async || {
+            let request = http::Request::get(&path).body(Vec::new()).expect("a request");
+            let list: serde_json::Value = self.client.request(request).await.ok()?;
+            Some(list["items"][0]["value"].clone())
+        };
+        let right = Some(serde_json::Value::String(sockets.to_string()));
+        until_read(&format!("the operator to count {sockets} sockets"), counted, |c| *c == right).await;
     }
 
     /// The server pods of a fleet that are not about to be deleted.

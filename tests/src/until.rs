@@ -97,6 +97,33 @@ where
     }
 }
 
+/// How often is read what cannot be watched.
+const READ_EVERY: Duration = Duration::from_millis(250);
+
+/// Reads again and again until what is read satisfies `condition`, and gives it: for what cannot be watched.
+pub async fn until_read<T: Debug>(
+    what: &str,
+    read: impl AsyncFn() -> T,
+    condition: impl Fn(&T) -> bool,
+) -> T {
+    let mut seen = None;
+    let wait = async {
+        let mut ticks = tokio::time::interval(READ_EVERY);
+        loop {
+            ticks.tick().await;
+            let read = seen.insert(read().await);
+            if condition(read) {
+                return;
+            }
+        }
+    };
+    let done = tokio::time::timeout(LIMIT, wait).await;
+    match (done, seen) {
+        (Ok(()), Some(seen)) => seen,
+        (_, seen) => panic!("waited for {what} in vain; last seen: {seen:#?}"),
+    }
+}
+
 fn yaml(value: &impl Serialize) -> String {
     serde_yaml::to_string(value).unwrap_or_else(|error| error.to_string())
 }

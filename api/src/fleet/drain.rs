@@ -67,10 +67,24 @@ pub struct RolloutSpec {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 
-    /// Seconds within which a pod of the new revision must become Ready before the rollout counts as failed.
+    /// Pods that stay with the old revision, a number or a percentage of `replicas` (rounded up, but one
+    /// pod is always left to the new revision below 100%): with `90%` a tenth of the pods is a canary. Lower
+    /// it to go on, 0 to finish. Raising it brings no pod back. Without an old revision it means nothing.
+    #[serde(default = "default_partition")]
+    #[x_kube(validation = Rule::new("string(self).matches('^([0-9]+|([0-9]|[1-9][0-9]|100)%)$')").message("spec.rollout.partition must be a number of at least 0 or a percentage from 0% to 100%: it says how many pods stay with the old revision; use 0 to replace all of them"))]
+    pub partition: IntOrString,
+
+    /// Seconds that the new revision has to show a Ready pod, and seconds that all of its pods may be unready
+    /// later on. Then the rollout has failed: its pods leave, and the old revision serves on.
     #[serde(default = "default_progress_deadline_seconds")]
     #[schemars(range(min = 1, max = 86_400))]
     pub progress_deadline_seconds: i32,
+
+    /// Share of connects, in percentage points, that the servers of the new revision may refuse beyond what
+    /// the old revision's refuse. More, over at least 100 connects, and the rollout has failed. 100: never.
+    #[serde(default = "default_max_connect_error_percent")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_connect_error_percent: i32,
 }
 
 impl Default for RolloutSpec {
@@ -78,7 +92,9 @@ impl Default for RolloutSpec {
         Self {
             max_surge: default_max_surge(),
             paused: false,
+            partition: default_partition(),
             progress_deadline_seconds: default_progress_deadline_seconds(),
+            max_connect_error_percent: default_max_connect_error_percent(),
         }
     }
 }
@@ -87,8 +103,16 @@ fn default_max_surge() -> IntOrString {
     IntOrString::String("25%".into())
 }
 
+fn default_partition() -> IntOrString {
+    IntOrString::Int(0)
+}
+
 fn default_progress_deadline_seconds() -> i32 {
     600
+}
+
+fn default_max_connect_error_percent() -> i32 {
+    10
 }
 
 /// What happens to open sockets when the fleet is deleted.

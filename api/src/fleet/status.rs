@@ -9,7 +9,7 @@ pub mod condition {
     /// True: enough pods are Ready for what is wanted.
     pub const READY: &str = "Ready";
     /// True: a rollout, scaling or a drain is under way and gets on. False with reason
-    /// `ProgressDeadlineExceeded`: the new revision does not become Ready.
+    /// `ProgressDeadlineExceeded` or `ConnectErrors`: the rollout has failed, and the old revision serves.
     pub const PROGRESSING: &str = "Progressing";
     /// False: the spec cannot be carried out (a missing Secret, say); the last good state keeps running.
     pub const ACCEPTED: &str = "Accepted";
@@ -63,7 +63,7 @@ pub struct SocketFleetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<StatusSummary>,
 
-    /// Revision that new sockets go to.
+    /// Revision that the spec makes. New sockets go to it, unless its rollout has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_revision: Option<String>,
 
@@ -74,6 +74,11 @@ pub struct SocketFleetStatus {
     /// Drains under way, oldest first, at most 50.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drains: Vec<DrainStatus>,
+
+    /// Drains that have ended, newest first: the last 10, and those whose clients are still coming back, at
+    /// most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_drains: Vec<DrainRecord>,
 
     /// Conditions by the Kubernetes conventions; [`condition`] has the types.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -125,6 +130,38 @@ pub struct RevisionStatus {
     pub open_sockets: i64,
 }
 
+/// A drain that has ended: what became of its sockets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainRecord {
+    /// Name of the pod.
+    pub pod: String,
+    /// UID of the pod.
+    pub uid: String,
+    /// Why it drained.
+    #[schemars(with = "String")]
+    pub reason: DrainReason,
+    /// When the drain began.
+    pub started_at: Time,
+    /// When the pod was seen without sockets, or gone.
+    pub ended_at: Time,
+    /// Sockets that were moved.
+    pub moved: i64,
+    /// Of these, closed because the deadline had come.
+    pub cut: i64,
+    /// Sockets whose session was recovered by another server, as those servers count.
+    pub recovered: i64,
+    /// Half of these were away for at most so many milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconnect_p50_ms: Option<i64>,
+    /// All but a hundredth of these were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconnect_p99_ms: Option<i64>,
+    /// Clients have had a minute to come back: the numbers do not change any more.
+    #[serde(default)]
+    pub settled: bool,
+}
+
 /// A pod that is being emptied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -144,6 +181,15 @@ pub struct DrainStatus {
     /// Sockets that are left; absent when they are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining: Option<i64>,
+    /// Sockets that have been moved.
+    #[serde(default)]
+    pub moved: i64,
+    /// Of these, closed because the deadline had come.
+    #[serde(default)]
+    pub cut: i64,
+    /// When the pod should be empty at its present pace; absent while that is 0 or not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_at: Option<Time>,
     /// When the drain began.
     pub started_at: Time,
     /// When what is left is closed.

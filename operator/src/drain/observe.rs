@@ -16,52 +16,49 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 const ABOUT_TO_GO: [&str; 3] =
     ["ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"];
 
-impl Pod {
-    /// Reads a server pod and the node it runs on, where that is known. Its sockets and its server's report
-    /// come from elsewhere and are left unknown. `None` for an object that the API server has not
-    /// completed (no UID, no revision): it cannot be acted upon.
-    pub fn observe(pod: &core::Pod, node: Option<&core::Node>) -> Option<Self> {
-        let metadata = &pod.metadata;
-        let none = Default::default();
-        let labels = metadata.labels.as_ref().unwrap_or(&none);
-        let annotations = metadata.annotations.as_ref().unwrap_or(&none);
-        let created = metadata.creation_timestamp.as_ref()?.0;
-        let ready = condition(pod, "Ready");
-        Some(Self {
-            id: PodRef {
-                name: metadata.name.clone()?,
-                uid: metadata.uid.clone()?,
-                resource_version: metadata.resource_version.clone()?,
-                admin: admin(pod),
-            },
-            revision: labels.get(labels::REVISION)?.clone(),
-            node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
-            zone: node.and_then(|n| n.metadata.labels.as_ref()?.get(ZONE).cloned()),
-            node_state: node.map_or(NodeState::Fine, node_state),
-            created,
-            phase: phase(pod),
-            ready: ready.is_some_and(|c| c.status == "True"),
-            ready_since: ready.and_then(|c| c.last_transition_time.as_ref()).map_or(created, |t| t.0),
-            broken: server(pod)
-                .is_some_and(|s| s.state.as_ref().is_some_and(|state| state.running.is_none())),
-            deleting: metadata.deletion_timestamp.as_ref().map(|t| t.0),
-            requested: annotations.get(labels::DRAIN_REQUESTED).is_some_and(|v| v == "true"),
-            marks: Marks::read(labels, annotations),
-            sockets: None,
-            report: None,
-            unsure: None,
-        })
-    }
+/// Reads a server pod and the node it runs on, where that is known. Its sockets and its server's report
+/// come from elsewhere and are left unknown. `None` for an object that the API server has not
+/// completed (no UID, no revision): it cannot be acted upon.
+pub fn pod(pod: &core::Pod, node: Option<&core::Node>) -> Option<Pod> {
+    let metadata = &pod.metadata;
+    let none = Default::default();
+    let labels = metadata.labels.as_ref().unwrap_or(&none);
+    let annotations = metadata.annotations.as_ref().unwrap_or(&none);
+    let created = metadata.creation_timestamp.as_ref()?.0;
+    let ready = condition(pod, "Ready");
+    Some(Pod {
+        id: PodRef {
+            name: metadata.name.clone()?,
+            uid: metadata.uid.clone()?,
+            resource_version: metadata.resource_version.clone()?,
+            admin: admin(pod),
+        },
+        revision: labels.get(labels::REVISION)?.clone(),
+        node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
+        zone: node.and_then(|n| n.metadata.labels.as_ref()?.get(ZONE).cloned()),
+        node_state: node.map_or(NodeState::Fine, node_state),
+        created,
+        phase: phase(pod),
+        ready: ready.is_some_and(|c| c.status == "True"),
+        ready_since: ready.and_then(|c| c.last_transition_time.as_ref()).map_or(created, |t| t.0),
+        broken: server(pod).is_some_and(|s| s.state.as_ref().is_some_and(|state| state.running.is_none())),
+        deleting: metadata.deletion_timestamp.as_ref().map(|t| t.0),
+        requested: annotations.get(labels::DRAIN_REQUESTED).is_some_and(|v| v == "true"),
+        marks: Marks::read(labels, annotations),
+        sockets: None,
+        report: None,
+        unsure: None,
+    })
+}
 
-    /// Adds what its server said of itself, when that is fresh.
-    pub fn with_count(mut self, count: &PodCount, now: Timestamp) -> Self {
-        if let Some(reading) = count.known() {
-            self.sockets = Some(Sockets { open: reading.open, capacity: reading.capacity });
-            let at = now.checked_sub(reading.age).unwrap_or(now);
-            self.report = Some(Report { at, drain: reading.drain.clone() });
-        }
-        self
+/// Adds what its server said of itself, when that is fresh.
+pub fn with_count(mut pod: Pod, count: &PodCount, now: Timestamp) -> Pod {
+    if let Some(reading) = count.known() {
+        pod.sockets = Some(Sockets { open: reading.open, capacity: reading.capacity });
+        let at = now.checked_sub(reading.age).unwrap_or(now);
+        pod.report = Some(Report { at, drain: reading.drain.clone() });
     }
+    pod
 }
 
 fn condition<'a>(pod: &'a core::Pod, kind: &str) -> Option<&'a PodCondition> {

@@ -3,12 +3,14 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use socketfleet_api::fleet::condition;
+use socketfleet_api::fleet::{Verdict, condition};
 
 use super::validate::Invalid;
 use crate::drain::{Hold, Summary};
 use crate::open_sockets::Doubt;
 
+/// Reason of Accepted when something may not do what is expected.
+pub const ACCEPTED_WITH_WARNING: &str = "AcceptedWithWarning";
 /// Longest message that the API server takes.
 const MAX_MESSAGE: usize = 32_768;
 
@@ -16,6 +18,8 @@ const MAX_MESSAGE: usize = 32_768;
 pub struct Facts<'a> {
     /// Why the spec is not carried out.
     pub invalid: Option<&'a Invalid>,
+    /// What may not do what is expected.
+    pub warnings: &'a [String],
     /// Pods that are wanted.
     pub wanted: u32,
     /// What the drain machine says.
@@ -24,10 +28,14 @@ pub struct Facts<'a> {
     pub doubt: Option<&'a Doubt>,
     /// The managed Redis: `None` for a fleet without one.
     pub redis_ready: Option<bool>,
-    /// The current revision did not become Ready in time.
-    pub rollout_failed: bool,
+    /// The rollout of the current revision has failed.
+    pub rollout_failed: Option<&'a Verdict>,
     /// Pods of older revisions are left.
     pub rolling_out: bool,
+    /// Pods of older revisions that stay as `spec.rollout.partition` says, once all others have gone.
+    pub kept: u32,
+    /// Name of the fleet.
+    pub fleet: &'a str,
     /// Why the Deployment makes no pods (quota, admission).
     pub replica_failure: Option<String>,
     /// `spec.paused`.
@@ -35,7 +43,7 @@ pub struct Facts<'a> {
 }
 
 /// Type, status, reason, message.
-type Verdict = (&'static str, bool, &'static str, String);
+type Line = (&'static str, bool, &'static str, String);
 
 /// Conditions of these facts, merged with those that are there.
 pub fn conditions(
@@ -61,7 +69,7 @@ pub fn conditions(
         .collect()
 }
 
-fn verdicts(facts: &Facts<'_>) -> Vec<Verdict> {
+fn verdicts(facts: &Facts<'_>) -> Vec<Line> {
     vec![
         accepted(facts),
         ready(facts),
@@ -73,16 +81,22 @@ fn verdicts(facts: &Facts<'_>) -> Vec<Verdict> {
     ]
 }
 
-fn accepted(facts: &Facts<'_>) -> Verdict {
+fn accepted(facts: &Facts<'_>) -> Line {
     match facts.invalid {
-        None => (condition::ACCEPTED, true, "Accepted", "the spec is carried out".into()),
+        None if facts.warnings.is_empty() => {
+            (condition::ACCEPTED, true, "Accepted", "the spec is carried out".into())
+        }
+        None => {
+            let message = format!("the spec is carried out, but {}", facts.warnings.join("; "));
+            (condition::ACCEPTED, true, ACCEPTED_WITH_WARNING, message)
+        }
         Some(invalid) => {
             (condition::ACCEPTED, false, invalid.reason, format!("{invalid}; what runs is left as it is"))
         }
     }
 }
 
-fn ready(facts: &Facts<'_>) -> Verdict {
+fn ready(facts: &Facts<'_>) -> Line {
     let (ready, wanted) = (facts.summary.ready, facts.wanted);
     let message = format!("{ready} of {wanted} wanted pods are Ready");
     match (ready >= wanted, &facts.replica_failure) {
@@ -92,16 +106,23 @@ fn ready(facts: &Facts<'_>) -> Verdict {
     }
 }
 
-fn progressing(facts: &Facts<'_>) -> Verdict {
+fn progressing(facts: &Facts<'_>) -> Line {
     let (ready, wanted) = (facts.summary.ready, facts.wanted);
     let verdict =
         |status, reason, message: &str| (condition::PROGRESSING, status, reason, message.to_owned());
-    if facts.rollout_failed {
-        let message = "no pod of the new revision became Ready within spec.rollout.progressDeadlineSeconds: look at its \
-                       pods, and correct spec.server or go back to what ran before";
-        verdict(false, "ProgressDeadlineExceeded", message)
+    if let Some(Verdict { reason, message, at: _ }) = facts.rollout_failed {
+        let fleet = facts.fleet;
+        let message = format!(
+            "{message}: what ran before serves on; correct spec.server or spec.pod, or use kubectl socketfleet rollout undo \
+             {fleet}, or rollout retry {fleet}"
+        );
+        verdict(false, reason.as_str(), &message)
     } else if facts.paused {
         verdict(false, "Paused", "the fleet is paused: set spec.paused to false to go on")
+    } else if facts.kept > 0 {
+        let message =
+            format!("{} pods stay with the old revision: lower spec.rollout.partition to go on", facts.kept);
+        verdict(true, "PartitionReached", &message)
     } else if facts.rolling_out {
         verdict(true, "RollingOut", "a new revision takes over")
     } else if ready < wanted {
@@ -113,7 +134,7 @@ fn progressing(facts: &Facts<'_>) -> Verdict {
     }
 }
 
-fn redis(facts: &Facts<'_>) -> Verdict {
+fn redis(facts: &Facts<'_>) -> Line {
     let verdict =
         |status, reason, message: &str| (condition::REDIS_READY, status, reason, message.to_owned());
     match facts.redis_ready {
@@ -127,14 +148,14 @@ fn redis(facts: &Facts<'_>) -> Verdict {
     }
 }
 
-fn metrics(facts: &Facts<'_>) -> Verdict {
+fn metrics(facts: &Facts<'_>) -> Line {
     match facts.doubt {
         None => (condition::METRICS_AVAILABLE, true, "Known", "open sockets are known for all pods".into()),
         Some(doubt) => (condition::METRICS_AVAILABLE, false, doubt.reason(), doubt.to_string()),
     }
 }
 
-fn draining(facts: &Facts<'_>) -> Verdict {
+fn draining(facts: &Facts<'_>) -> Line {
     match facts.summary.drains.len() {
         0 => (condition::DRAINING, false, "NoDrain", "no pod is being emptied".into()),
         1 => (condition::DRAINING, true, "PodsDrain", "1 pod is being emptied".into()),
@@ -142,7 +163,7 @@ fn draining(facts: &Facts<'_>) -> Verdict {
     }
 }
 
-fn blocked(facts: &Facts<'_>) -> Verdict {
+fn blocked(facts: &Facts<'_>) -> Line {
     match facts.summary.holds.first() {
         None => (condition::DRAIN_BLOCKED, false, "NotBlocked", "nothing waits".into()),
         Some(hold) => (condition::DRAIN_BLOCKED, true, reason(hold), hold.to_string()),
@@ -173,17 +194,22 @@ fn shorten(mut message: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use socketfleet_api::fleet::RolloutFailure;
+
     use super::*;
 
     fn facts(summary: &Summary) -> Facts<'_> {
         Facts {
             invalid: None,
+            warnings: &[],
             wanted: 2,
             summary,
             doubt: None,
             redis_ready: Some(true),
-            rollout_failed: false,
+            rollout_failed: None,
             rolling_out: false,
+            kept: 0,
+            fleet: "chat",
             replica_failure: None,
             paused: false,
         }
@@ -216,8 +242,10 @@ mod tests {
     fn what_is_wrong_is_said() {
         let summary = Summary { ready: 2, holds: vec![Hold::Full], ..Summary::default() };
         let invalid = Invalid { reason: "SecretNotFound", messages: vec!["create it".into()] };
+        let (at, message) = (Time(Timestamp::UNIX_EPOCH), "no pod was Ready".into());
+        let verdict = Verdict { at, reason: RolloutFailure::ProgressDeadlineExceeded, message };
         let all = conditions(
-            &Facts { invalid: Some(&invalid), rollout_failed: true, ..facts(&summary) },
+            &Facts { invalid: Some(&invalid), rollout_failed: Some(&verdict), ..facts(&summary) },
             &[],
             None,
             Timestamp::UNIX_EPOCH,
@@ -225,7 +253,18 @@ mod tests {
         assert_eq!(find(&all, "Accepted").reason, "SecretNotFound");
         assert!(find(&all, "Accepted").message.starts_with("create it"));
         assert_eq!(find(&all, "Progressing").reason, "ProgressDeadlineExceeded");
+        assert!(find(&all, "Progressing").message.contains("rollout undo chat"));
         assert_eq!(find(&all, "DrainBlocked").reason, "Full");
+    }
+
+    #[test]
+    fn a_warning_does_not_stop_the_spec_from_being_carried_out() {
+        let (summary, warnings) = (Summary::default(), ["it is long".to_owned()]);
+        let facts = Facts { warnings: &warnings, ..facts(&summary) };
+        let all = conditions(&facts, &[], None, Timestamp::UNIX_EPOCH);
+        let accepted = find(&all, "Accepted");
+        assert_eq!((&*accepted.status, &*accepted.reason), ("True", ACCEPTED_WITH_WARNING));
+        assert!(accepted.message.ends_with("but it is long"));
     }
 
     #[test]

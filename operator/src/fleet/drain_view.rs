@@ -1,7 +1,6 @@
 //! Pure: a fleet as the drain machine looks at it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
@@ -20,7 +19,8 @@ use crate::drain::{self, Deletion, Policy, Revision, Rollout};
 use crate::kinds::Kind;
 use crate::open_sockets::FleetCounts;
 
-/// The fleet as the drain machine looks at it. `revision` is the one that its spec makes.
+/// The fleet as the drain machine looks at it. `revision` is the one that its spec makes; [`judge`](super::judge) says
+/// afterwards whether its rollout has failed.
 pub fn view(
     fleet: &ValidatedFleet,
     observed: &Observed,
@@ -49,16 +49,15 @@ pub fn view(
     let pods: Vec<_> = servers
         .filter_map(|pod| {
             let node = pod.spec.as_ref().and_then(|spec| node(spec.node_name.as_deref()?));
-            let seen = drain::Pod::observe(pod, node.as_deref())?;
+            let seen = drain::observe::pod(pod, node.as_deref())?;
             Some(match counts.pods.get(&seen.id.uid) {
-                Some(count) => seen.with_count(count, now),
+                Some(count) => drain::observe::with_count(seen, count, now),
                 None => seen,
             })
         })
         .collect();
     let spec = &fleet.spec;
     let desired = fleet.wanted_replicas();
-    let deadline = i64::from(spec.rollout.progress_deadline_seconds);
     drain::Observed {
         fleet: drain::Fleet {
             desired,
@@ -79,7 +78,8 @@ pub fn view(
             rollout: Rollout {
                 max_surge: share(&spec.rollout.max_surge, desired).max(1),
                 paused: spec.rollout.paused,
-                failed: has_failed(observed, &pods, revision, SignedDuration::from_secs(deadline), now),
+                partition: partition(&spec.rollout.partition, desired),
+                failed: false,
             },
         },
         revisions,
@@ -109,38 +109,6 @@ fn deployment(live: &DynamicObject, written: Option<Scaled>) -> Option<Revision>
     })
 }
 
-/// When a current revision without a Ready pod will have had all its time; no watch fires then.
-pub fn judged_in(fleet: &ValidatedFleet, view: &drain::Observed, now: Timestamp) -> Option<Duration> {
-    let current = || view.pods.iter().filter(|p| p.revision == view.fleet.revision);
-    if view.fleet.rollout.failed || current().any(|p| p.ready) {
-        return None;
-    }
-    let deadline = SignedDuration::from_secs(fleet.spec.rollout.progress_deadline_seconds.into());
-    let left = deadline - now.duration_since(current().map(|p| p.created).min()?);
-    // A little later, so that the time is really over.
-    Some(Duration::try_from(left).unwrap_or_default() + Duration::from_secs(1))
-}
-
-/// Whether the current revision did not become Ready in time: none of its pods is, and the oldest had all the time that
-/// the spec gives it. The Deployment's own condition is not enough: it speaks of the first pods only.
-fn has_failed(
-    observed: &Observed,
-    pods: &[drain::Pod],
-    revision: &str,
-    deadline: SignedDuration,
-    now: Timestamp,
-) -> bool {
-    let current: Vec<_> = pods.iter().filter(|p| p.revision == revision).collect();
-    let ready = current.iter().any(|p| p.ready);
-    let tried = current.iter().any(|p| now.duration_since(p.created) > deadline);
-    let gave_up = observed.live.iter().any(|((kind, _), live)| {
-        *kind == Kind::Deployment
-            && live.labels().get(labels::REVISION).is_some_and(|r| r == revision)
-            && condition(&live.data, "Progressing").is_some_and(|c| c["reason"] == "ProgressDeadlineExceeded")
-    });
-    !ready && (tried || gave_up)
-}
-
 /// A condition of a live object.
 pub(super) fn condition<'a>(data: &'a Value, kind: &str) -> Option<&'a Value> {
     data.pointer("/status/conditions")?.as_array()?.iter().find(|c| c["type"] == kind)
@@ -157,6 +125,15 @@ fn share(wanted: &IntOrString, whole: u32) -> u32 {
     }
 }
 
+/// Pods that the old revision keeps. A percentage below 100 leaves one to the new revision, however small the fleet.
+fn partition(wanted: &IntOrString, whole: u32) -> u32 {
+    let share = share(wanted, whole);
+    match wanted {
+        IntOrString::String(text) if text != "100%" => share.min(whole.saturating_sub(1)),
+        IntOrString::String(_) | IntOrString::Int(_) => share,
+    }
+}
+
 fn unsigned(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
@@ -170,5 +147,13 @@ mod tests {
         assert_eq!(share(&IntOrString::String("25%".into()), 3), 1);
         assert_eq!(share(&IntOrString::String("25%".into()), 8), 2);
         assert_eq!(share(&IntOrString::Int(4), 3), 4);
+    }
+
+    #[test]
+    fn a_canary_has_a_pod_in_any_fleet() {
+        let percent = |text: &str, whole| partition(&IntOrString::String(text.into()), whole);
+        assert_eq!((percent("90%", 20), percent("90%", 3), percent("90%", 1)), (18, 2, 0));
+        assert_eq!((percent("100%", 3), percent("0%", 3)), (3, 0));
+        assert_eq!(partition(&IntOrString::Int(5), 3), 5);
     }
 }

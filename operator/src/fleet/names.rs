@@ -55,7 +55,7 @@ impl Names<'_> {
     }
     /// ConfigMap with the last spec that was carried out.
     pub fn accepted(self) -> String {
-        format!("{}-accepted", self.0)
+        socketfleet_api::fleet::accepted_name(self.0)
     }
 }
 

@@ -12,7 +12,7 @@ mod secret;
 mod service;
 mod service_account;
 
-use socketfleet_api::fleet::WhenDeleted;
+use socketfleet_api::fleet::{RevisionRecord, WhenDeleted};
 
 pub use accepted::last_accepted;
 pub use hpa::OPEN_SOCKETS_METRIC;
@@ -39,9 +39,15 @@ pub fn revision(fleet: &ValidatedFleet, credentials: &Credentials) -> String {
     pod_template::revision(fleet, credentials).hash
 }
 
-/// Plans a fleet whose current revision has so many replicas. Cannot fail: what can is in
+/// Plans a fleet whose current revision has so many replicas, and this history. Cannot fail: what can is in
 /// [`validate`](super::validate).
-pub fn plan(fleet: &ValidatedFleet, credentials: &Credentials, platform: &Platform, replicas: u32) -> Plan {
+pub fn plan(
+    fleet: &ValidatedFleet,
+    credentials: &Credentials,
+    platform: &Platform,
+    replicas: u32,
+    history: &[RevisionRecord],
+) -> Plan {
     let revision = pod_template::revision(fleet, credentials);
     let hash = revision.hash.clone();
     let mut objects = Vec::with_capacity(16);
@@ -61,7 +67,7 @@ pub fn plan(fleet: &ValidatedFleet, credentials: &Credentials, platform: &Platfo
         objects.push(Object::of(&redis::stateful_set(fleet, redis, credentials)));
     }
     objects.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-    Plan { revision: hash, objects, accepted: Object::of(&accepted::config_map(fleet)) }
+    Plan { revision: hash, objects, accepted: Object::of(&accepted::config_map(fleet, history)) }
 }
 
 /// A Redis that is retained is not the fleet's: garbage collection would take it along.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource};
-use socketfleet_api::fleet::condition;
+use socketfleet_api::fleet::{RolloutFailure, condition};
 use socketfleet_api::{SocketFleet, SocketFleetStatus};
 
+use super::conditions::ACCEPTED_WITH_WARNING;
 use super::names::FIELD_MANAGER;
 use super::observe::Observed;
 use super::status::differs_in_counts_only;
@@ -19,6 +20,9 @@ use crate::context::Context;
 const BETWEEN_COUNTS: Duration = Duration::from_secs(2);
 /// Reasons of DrainBlocked that somebody has to do something about; the others come with the work and pass.
 const BLOCKED_FOR_LONG: [&str; 2] = ["NoRoom", "Full"];
+/// Reasons of Progressing when a rollout has failed.
+const FAILED_ROLLOUT: [&str; 2] =
+    [RolloutFailure::ProgressDeadlineExceeded.as_str(), RolloutFailure::ConnectErrors.as_str()];
 /// Longest note of an Event that the API server takes.
 const MAX_NOTE: usize = 1024;
 
@@ -78,8 +82,14 @@ fn news(before: &SocketFleetStatus, after: &SocketFleetStatus) -> Vec<(EventType
             news.push((EventType::Warning, new.reason, new.message));
         }
     }
+    if let Some(new) = find(after, condition::ACCEPTED)
+        && new.reason == ACCEPTED_WITH_WARNING
+        && find(before, condition::ACCEPTED).is_none_or(|old| old.reason != new.reason)
+    {
+        news.push((EventType::Warning, new.reason, new.message));
+    }
     if let Some(new) = find(after, condition::PROGRESSING)
-        && new.reason == "ProgressDeadlineExceeded"
+        && FAILED_ROLLOUT.contains(&new.reason.as_str())
         && find(before, condition::PROGRESSING).is_none_or(|old| old.reason != new.reason)
     {
         news.push((EventType::Warning, new.reason, new.message));
@@ -97,11 +107,10 @@ fn news(before: &SocketFleetStatus, after: &SocketFleetStatus) -> Vec<(EventType
         && after.revisions.len() == 1
         && after.current_revision == before.current_revision
     {
-        news.push((
-            EventType::Normal,
-            "RolloutComplete".into(),
-            format!("all pods are of revision {}", after.revisions[0].name),
-        ));
+        let left = &after.revisions[0].name;
+        let reason =
+            if after.current_revision.as_ref() == Some(left) { "RolloutComplete" } else { "RolledBack" };
+        news.push((EventType::Normal, reason.into(), format!("all pods are of revision {left}")));
     }
     news
 }

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 use socketfleet_api::SocketFleetStatus;
-use socketfleet_api::fleet::{DrainStatus, Phase, RevisionStatus, StatusSummary};
+use socketfleet_api::fleet::{DrainRecord, DrainStatus, Phase, RevisionStatus, StatusSummary, Verdict};
 
 use super::conditions::{Facts, conditions};
 use super::drain_view::condition;
 use super::names::{Names, selector_text};
 use super::observe::Observed;
-use super::validate::{Invalid, Redis, ValidatedFleet};
+use super::validate::{Invalid, Redis, ValidatedFleet, warnings};
 use crate::drain::{self, Decision, DrainProgress, PodPhase};
 use crate::kinds::Kind;
 use crate::open_sockets::Totals;
@@ -30,26 +30,34 @@ pub struct Findings<'a> {
     pub decision: &'a Decision,
     /// Its open sockets.
     pub totals: &'a Totals,
+    /// What is known of drains that have ended.
+    pub last_drains: &'a [DrainRecord],
+    /// Its rollout has failed.
+    pub verdict: Option<&'a Verdict>,
     /// Why its spec is not carried out.
     pub invalid: Option<&'a Invalid>,
 }
 
 /// The status that follows from the findings.
 pub fn status(found: &Findings<'_>, now: Timestamp) -> SocketFleetStatus {
-    let Findings { fleet, observed, view, decision, totals, invalid } = found;
+    let Findings { fleet, observed, view, decision, totals, last_drains, verdict, invalid } = found;
     let summary = &decision.summary;
     let before = observed.fleet.status.clone().unwrap_or_default();
     let generation = observed.fleet.metadata.generation;
     let revisions = revisions(view);
+    let warnings = warnings(fleet);
     let facts = Facts {
         invalid: *invalid,
+        warnings: &warnings,
         wanted: view.fleet.desired,
         summary,
         doubt: totals.doubt.as_ref(),
         redis_ready: matches!(fleet.redis, Redis::Managed(_)).then(|| redis_ready(observed)),
-        rollout_failed: view.fleet.rollout.failed,
+        rollout_failed: *verdict,
         rolling_out: revisions.iter().any(|r| r.name != view.fleet.revision),
         replica_failure: replica_failure(observed),
+        kept: summary.kept,
+        fleet: &observed.name,
         paused: view.fleet.paused,
     };
     SocketFleetStatus {
@@ -68,6 +76,7 @@ pub fn status(found: &Findings<'_>, now: Timestamp) -> SocketFleetStatus {
         current_revision: Some(view.fleet.revision.clone()),
         revisions,
         drains: summary.drains.iter().take(LISTED_DRAINS).map(drain_status).collect(),
+        last_drains: last_drains.to_vec(),
         conditions: conditions(&facts, &before.conditions, generation, now),
     }
 }
@@ -78,13 +87,16 @@ pub fn refused(observed: &Observed, invalid: &Invalid, now: Timestamp) -> Socket
     let generation = observed.fleet.metadata.generation;
     let facts = Facts {
         invalid: Some(invalid),
+        warnings: &[],
         wanted: u32::try_from(observed.fleet.spec.replicas).unwrap_or(0),
         summary: &drain::Summary::default(),
         doubt: None,
         redis_ready: None,
-        rollout_failed: false,
+        rollout_failed: None,
         rolling_out: false,
         replica_failure: None,
+        kept: 0,
+        fleet: &observed.name,
         paused: observed.fleet.spec.paused,
     };
     SocketFleetStatus {
@@ -103,7 +115,13 @@ pub fn differs_in_counts_only(a: &SocketFleetStatus, b: &SocketFleetStatus) -> b
         status.open_sockets = 0;
         status.summary = None;
         status.revisions.iter_mut().for_each(|r| r.open_sockets = 0);
-        status.drains.iter_mut().for_each(|d| d.remaining = None);
+        for drain in &mut status.drains {
+            (drain.remaining, drain.moved, drain.cut, drain.empty_at) = (None, 0, 0, None);
+        }
+        for record in &mut status.last_drains {
+            (record.moved, record.recovered) = (0, 0);
+            (record.reconnect_p50_ms, record.reconnect_p99_ms) = (None, None);
+        }
         status.conditions.iter_mut().for_each(|c| c.message.clear());
         status
     };
@@ -113,7 +131,7 @@ pub fn differs_in_counts_only(a: &SocketFleetStatus, b: &SocketFleetStatus) -> b
 fn phase(facts: &Facts<'_>, view: &drain::Observed) -> Phase {
     if view.fleet.deletion.is_some() {
         Phase::Terminating
-    } else if facts.invalid.is_some() || facts.rollout_failed {
+    } else if facts.invalid.is_some() || facts.rollout_failed.is_some() {
         Phase::Degraded
     } else if facts.paused {
         Phase::Paused
@@ -148,18 +166,40 @@ fn revisions(view: &drain::Observed) -> Vec<RevisionStatus> {
 }
 
 fn drain_status(progress: &DrainProgress) -> DrainStatus {
-    let DrainProgress { pod, uid, phase, reason, why, sockets: _, remaining, started, deadline, empty_at: _ } =
-        progress;
+    let DrainProgress {
+        pod,
+        uid,
+        phase,
+        since: _,
+        reason,
+        why,
+        sockets: _,
+        remaining,
+        moved,
+        cut,
+        started,
+        deadline,
+        empty_at,
+    } = progress;
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     DrainStatus {
         pod: pod.clone(),
         uid: uid.clone(),
         phase: *phase,
         reason: *reason,
         message: why.clone(),
-        remaining: remaining.and_then(|n| i64::try_from(n).ok()),
-        started_at: Time(*started),
-        deadline: Time(*deadline),
+        remaining: remaining.map(signed),
+        moved: signed(moved.unwrap_or(0)),
+        cut: signed(*cut),
+        empty_at: empty_at.map(time),
+        started_at: time(*started),
+        deadline: time(*deadline),
     }
+}
+
+/// An instant as the API server keeps it: in whole seconds. What is read back is then what was written.
+pub(super) fn time(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
 }
 
 fn redis_ready(observed: &Observed) -> bool {

@@ -22,6 +22,9 @@ const SHUTDOWN_MARGIN_SECONDS: i32 = 10;
 /// What the grace period exceeds the deadline by when the user does not say.
 const GRACE_MARGIN_SECONDS: i32 = 15;
 
+/// Grace period that the cluster autoscaler honours by default; others' are of that order.
+const HONOURED_GRACE_SECONDS: i32 = 600;
+
 /// The CRD's schema.
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let crd = serde_json::to_value(SocketFleet::crd()).unwrap_or_default();
@@ -168,6 +171,19 @@ fn redis(spec: &SocketFleetSpec, platform: &Platform) -> Redis {
             })
         }
     }
+}
+
+/// What can be carried out and will perhaps not do what is expected of it.
+pub fn warnings(fleet: &ValidatedFleet) -> Vec<String> {
+    let grace = fleet.grace_seconds;
+    let long = (grace > HONOURED_GRACE_SECONDS).then(|| {
+        format!(
+            "the pods' grace period is {grace} s (spec.drain.terminationGracePeriodSeconds), and cluster autoscalers end \
+             pods after {HONOURED_GRACE_SECONDS} s unless they are told otherwise (--max-graceful-termination-sec): shorten \
+             spec.drain.deadlineSeconds, or see that yours waits as long"
+        )
+    });
+    long.into_iter().collect()
 }
 
 /// What the CRD's CEL rules find wrong. An API server applied them, but perhaps those of an older CRD; without a cluster

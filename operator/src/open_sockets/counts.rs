@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use socketfleet_api::contract::{DrainPhase, DrainReport};
+use socketfleet_api::contract::{Arrivals, DrainPhase, DrainReport};
 
 /// Share of its capacity at which a pod counts as full, in per cent. Less than 100: the counts are up to two
 /// seconds old, and a socket that is sent to a full pod is refused.
@@ -65,6 +65,10 @@ pub struct Reading {
     pub connections_total: u64,
     /// Sockets whose session it recovered since its process began.
     pub recovered_total: u64,
+    /// Clients that the application refused since its process began.
+    pub connect_errors_total: u64,
+    /// Sessions that came to it from servers that drained.
+    pub arrivals: Vec<Arrivals>,
     /// How long ago.
     pub age: Duration,
 }

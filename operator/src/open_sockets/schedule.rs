@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// Between two looks at a pod that serves, in a small installation.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Between two looks at a pod that drains: a drain should end when the last socket goes.
@@ -10,6 +12,10 @@ const DRAINING: Duration = Duration::from_millis(400);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Looks per second at all pods together: beyond it the interval grows, so that CPU stays small.
 const LOOKS_PER_SECOND: f64 = 400.0;
+/// The same while nothing happens in any fleet.
+const LOOKS_PER_SECOND_AT_REST: f64 = 100.0;
+/// A fleet rests when the counts of none of its pods have changed for this long.
+pub(super) const REST_AFTER: Duration = Duration::from_secs(60);
 /// Share by which an interval is made shorter or longer at random, so that pods that were started together
 /// are not asked together for ever.
 const JITTER: f64 = 0.1;
@@ -21,6 +27,8 @@ const STALE_MIN: Duration = Duration::from_secs(8);
 /// How much a pod matters now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attention {
+    /// Nothing happens in its fleet; the first change in one pod has all of them asked.
+    Resting,
     /// It serves.
     Steady,
     /// It drains.
@@ -31,12 +39,13 @@ pub(super) enum Attention {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pace {
     interval: Duration,
+    resting: Duration,
 }
 
 impl Pace {
     pub(super) fn for_pods(pods: usize) -> Self {
-        let shared = Duration::from_secs_f64(pods as f64 / LOOKS_PER_SECOND);
-        Self { interval: INTERVAL.max(shared) }
+        let shared = |looks_per_second| INTERVAL.max(Duration::from_secs_f64(pods as f64 / looks_per_second));
+        Self { interval: shared(LOOKS_PER_SECOND), resting: shared(LOOKS_PER_SECOND_AT_REST) }
     }
 
     /// How long to wait before a pod is asked again that has failed to answer `failures` times in a row.
@@ -45,6 +54,7 @@ impl Pace {
         let base = match (failures, attention) {
             (0, Attention::Close) => DRAINING,
             (0, Attention::Steady) => self.interval,
+            (0, Attention::Resting) => self.resting,
             (n, _) => {
                 let doubled = INTERVAL.saturating_mul(1 << (n - 1).min(10));
                 doubled.min(BACKOFF_MAX).max(self.interval)
@@ -53,9 +63,17 @@ impl Pace {
         base.mul_f64(1.0 - JITTER + 2.0 * JITTER * random)
     }
 
-    /// Age from which a count is stale.
-    pub(super) fn stale_after(&self) -> Duration {
-        self.interval.saturating_mul(STALE_INTERVALS).max(STALE_MIN)
+    /// When a count is stale that was given at `answered`, of a pod that has not answered since `silent`: after some
+    /// questions in vain, whatever the pace before. With `None` it has answered the last question.
+    pub(super) fn stale_at(&self, answered: Instant, silent: Option<Instant>) -> Instant {
+        let age = |interval: Duration| interval.saturating_mul(STALE_INTERVALS).max(STALE_MIN);
+        match silent {
+            None => answered + age(self.resting),
+            Some(silent) => {
+                silent.checked_sub(self.interval).map_or(answered, |due| due.max(answered))
+                    + age(self.interval)
+            }
+        }
     }
 }
 
@@ -84,7 +102,19 @@ mod tests {
     fn thousands_of_pods_share_the_looks_per_second() {
         let pace = Pace::for_pods(5_000);
         assert_eq!(pace.delay(Attention::Steady, 0, MIDDLE), Duration::from_millis(12_500));
-        assert!(pace.stale_after() > pace.delay(Attention::Steady, 0, 1.0) * 2);
+        assert_eq!(pace.delay(Attention::Resting, 0, MIDDLE), Duration::from_secs(50));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_count_is_stale_after_some_questions_in_vain() {
+        let (small, large) = (Pace::for_pods(10), Pace::for_pods(5_000));
+        let answered = Instant::now() + Duration::from_secs(1_000);
+        let after = |seconds| answered + Duration::from_secs(seconds);
+        assert_eq!(small.stale_at(answered, Some(after(2))), after(8));
+        assert_eq!(large.stale_at(answered, Some(after(12))), after(37) + Duration::from_millis(500));
+        // It was asked at rest, for the first time after 50 s.
+        assert_eq!(large.stale_at(answered, Some(after(50))), after(75));
+        assert_eq!(large.stale_at(answered, None), after(150), "nobody has asked");
     }
 
     #[test]

@@ -35,17 +35,18 @@ pub async fn run(counts: OpenSockets, fetch: impl Fetch) {
                 continue;
             }
             Some(uid) = turns.next() => Next::Turn(uid),
-            Some(answer) = answering.next() => Next::Answer(answer),
-            Some(answer) = silent.next() => Next::Answer(answer),
+            Some(answer) = answering.next() => Next::Answer(Box::new(answer)),
+            Some(answer) = silent.next() => Next::Answer(Box::new(answer)),
         };
         match next {
-            Next::Turn(uid) => match counts.where_to_ask(&uid) {
+            Next::Turn(uid) => match counts.turn(&uid) {
                 Some(Place { admin, failures: 0 }) => answering.add(uid, admin),
                 Some(Place { admin, failures: _ }) => silent.add(uid, admin),
                 // Gone, or not running: the watch brings it back when there is something to ask.
                 None => {}
             },
-            Next::Answer((uid, answer)) => {
+            Next::Answer(answer) => {
+                let (uid, answer) = *answer;
                 if let Some(delay) = counts.record(&uid, answer) {
                     turns.after(uid, delay);
                 }
@@ -58,23 +59,18 @@ pub async fn run(counts: OpenSockets, fetch: impl Fetch) {
 
 enum Next {
     Turn(Uid),
-    Answer((Uid, Result<Health, Failure>)),
+    Answer(Box<(Uid, Result<Health, Failure>)>),
 }
 
-struct Place {
-    admin: SocketAddr,
-    failures: u32,
+/// Where a pod's server is, and how often in a row it did not answer.
+pub(super) struct Place {
+    pub admin: SocketAddr,
+    pub failures: u32,
 }
 
 impl OpenSockets {
     fn take_due(&self) -> Vec<Uid> {
         std::mem::take(&mut self.shared.state.lock().due)
-    }
-
-    fn where_to_ask(&self, uid: &Uid) -> Option<Place> {
-        let state = self.shared.state.lock();
-        let entry = state.fleets.get(state.fleet_of.get(uid)?)?.pods.get(uid)?;
-        Some(Place { admin: entry.admin()?, failures: entry.failures() })
     }
 }
 

@@ -85,6 +85,8 @@ pub(super) struct Entry {
     answer: Option<Answer>,
     /// Tries without an answer since the last answer.
     failures: u32,
+    /// When the first of them ended.
+    silent_since: Option<Instant>,
     failure: Option<Failure>,
     /// What the fleet's sums hold of it.
     noted: Option<Noted>,
@@ -105,6 +107,7 @@ impl Entry {
             target,
             answer: None,
             failures: 0,
+            silent_since: None,
             failure: None,
             noted: None,
         }
@@ -152,21 +155,32 @@ impl Entry {
         self.failures
     }
 
-    pub(super) fn attention(&self) -> Attention {
+    pub(super) fn attention(&self, fleet_rests: bool) -> Attention {
         let says_so = self.answer.as_ref().is_some_and(|a| a.reading.drains());
-        if self.target.draining || says_so { Attention::Close } else { Attention::Steady }
+        match self.target.draining || says_so {
+            true => Attention::Close,
+            false if fleet_rests => Attention::Resting,
+            false => Attention::Steady,
+        }
     }
 
-    pub(super) fn record(&mut self, answer: Result<Health, Failure>, now: Instant) {
+    /// Takes in an answer; true when the pod has said something new.
+    pub(super) fn record(&mut self, answer: Result<Health, Failure>, now: Instant) -> bool {
         match answer {
             Ok(health) => {
                 self.failures = 0;
+                self.silent_since = None;
                 self.failure = None;
-                self.answer = Some(Answer { reading: Reading::of(health), at: now });
+                let (reading, before) = (Reading::of(health), self.answer.as_ref().map(|a| &a.reading));
+                let is_new = before.is_none_or(|before| *before != reading);
+                self.answer = Some(Answer { reading, at: now });
+                is_new
             }
             Err(failure) => {
                 self.failures = self.failures.saturating_add(1);
+                self.silent_since.get_or_insert(now);
                 self.failure = Some(failure);
+                false
             }
         }
     }
@@ -180,6 +194,18 @@ impl Entry {
         }
     }
 
+    /// When what is known of the pod becomes something else by time alone: an answer stale, a start overdue, a node lost.
+    /// `None` when only an answer or the watch can change it.
+    pub(super) fn changes_at(&self, pace: Pace, now: Instant) -> Option<Instant> {
+        let running_since = self.running_since?;
+        let overdue = match &self.answer {
+            Some(answer) => Some(pace.stale_at(answer.at, self.silent_since)),
+            None if self.target.ready => None,
+            None => running_since.checked_add(START_GRACE),
+        };
+        [overdue, self.lost_at].into_iter().flatten().filter(|at| *at > now).min()
+    }
+
     fn knowledge(&self, pace: Pace, now: Instant) -> Count {
         let Some(running_since) = self.running_since else { return Count::NotRunning };
         if self.lost_at.is_some_and(|lost| lost <= now) && self.failures > 0 {
@@ -189,8 +215,9 @@ impl Entry {
             age: now.saturating_duration_since(answer.at),
             ..answer.reading.clone()
         });
+        let stale_at = self.answer.as_ref().map(|answer| pace.stale_at(answer.at, self.silent_since));
         let unanswered = match last {
-            Some(reading) if reading.age <= pace.stale_after() => return Count::Known(reading),
+            Some(reading) if stale_at.is_some_and(|stale| now < stale) => return Count::Known(reading),
             Some(ref reading) => reading.age,
             None => now.saturating_duration_since(running_since),
         };
@@ -210,6 +237,8 @@ impl Reading {
             drain: health.drain,
             connections_total: health.connections_total,
             recovered_total: health.recovered_total,
+            connect_errors_total: health.connect_errors_total,
+            arrivals: health.arrivals,
             age: Duration::ZERO,
         }
     }

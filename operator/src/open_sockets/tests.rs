@@ -75,6 +75,8 @@ fn health(open: u64, phase: DrainPhase) -> Health {
         problems: Vec::new(),
         connections_total: open,
         recovered_total: 0,
+        connect_errors_total: 0,
+        arrivals: Vec::new(),
     }
 }
 
@@ -214,10 +216,13 @@ async fn a_ready_pod_that_has_never_answered_brings_doubt() {
 async fn a_pod_that_is_starting_holds_no_socket_for_half_a_minute() {
     let starting = json!({ "status": { "containerStatuses": [status("server", false)] } });
     let world = world(&[pod(1, starting)]);
-    seconds(20).await;
+    let mut changes = world.counts.changes().boxed();
+    seconds(29).await;
     assert_eq!(world.counts.fleet(&chat()).totals().doubt, None);
-    seconds(20).await;
-    assert!(world.counts.fleet(&chat()).totals().doubt.is_some(), "by now it should answer");
+    while changes.next().now_or_never().is_some() {}
+    let overdue = timeout(Duration::from_secs(1) + Duration::from_millis(10), changes.next()).await;
+    assert_eq!(overdue, Ok(Some(chat())), "by now it should answer");
+    assert!(world.counts.fleet(&chat()).totals().doubt.is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,8 +299,46 @@ async fn thousands_of_silent_pods_do_not_keep_the_others_waiting() {
     seconds(60).await;
     let asked = world.servers.asked.lock().len();
     assert!(asked < 60 * 450, "{asked} questions a minute");
-    assert!(world.servers.times_asked(1) >= 3);
+    assert!(world.servers.times_asked(1) >= 1, "it rests, and is asked every 50 s");
     assert_eq!(world.counts.fleet(&chat()).totals().doubt, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_pods_that_rest_are_asked_less_often_until_one_has_news() {
+    let of = |fleet: &str, n: u16| {
+        let name = format!("{fleet}-{n}");
+        let change = json!({
+            "metadata": { "name": name, "uid": name, "labels": { "socketfleet.io/fleet": fleet } },
+            "status": { "podIP": format!("10.1.{}.{}", n / 250, n % 250) },
+        });
+        pod(1, change)
+    };
+    let ours = [pod(1, json!({})), pod(2, json!({}))];
+    let pods: Vec<Pod> = (0..5_000).map(|n| of("resting", n)).chain(ours).collect();
+    let world = world(&pods);
+    for n in 0..5_000u16 {
+        let address = SocketAddr::from(([10, 1, (n / 250) as u8, (n % 250) as u8], 8081));
+        world.servers.answers.lock().insert(address, health(7, DrainPhase::Serving));
+    }
+    world.servers.set(1, 10);
+    world.servers.set(2, 10);
+    seconds(180).await;
+    world.servers.asked.lock().clear();
+    seconds(100).await;
+    let asked = world.servers.asked.lock().len();
+    assert!((8_000..12_000).contains(&asked), "{asked} questions in 100 s");
+    assert_eq!(world.counts.fleet(&chat()).totals().doubt, None, "who is asked rarely is not in doubt");
+
+    world.servers.set(1, 11);
+    world.servers.set(2, 12);
+    let both = async {
+        while world.counts.fleet(&chat()).totals().open == 20 {
+            sleep(Duration::from_millis(50)).await;
+        }
+        sleep(Duration::from_millis(50)).await;
+    };
+    both.await;
+    assert_eq!(world.counts.fleet(&chat()).totals().open, 23, "the first news has the other pod asked");
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,9 +363,9 @@ async fn material_changes_are_announced_once_and_small_ones_not() {
     assert_eq!(changes.next().now_or_never().flatten(), Some(chat()), "a drain has begun");
     assert!(changes.next().now_or_never().is_none());
 
-    // Noticed with the first look after the count has become stale; looks at a silent pod become rarer.
+    // Noticed at the moment that the count becomes stale, however rarely a silent pod is asked by then.
     world.servers.silence(1);
-    let lost = timeout(Duration::from_secs(30), changes.next()).await;
+    let lost = timeout(Duration::from_secs(8) + Duration::from_millis(10), changes.next()).await;
     assert_eq!(lost, Ok(Some(chat())), "a count is lost");
 }
 
@@ -365,6 +408,8 @@ fn saturation_has_a_gap_so_that_it_does_not_flap() {
         drain: health(open, DrainPhase::Serving).drain,
         connections_total: 0,
         recovered_total: 0,
+        connect_errors_total: 0,
+        arrivals: Vec::new(),
         age: Duration::ZERO,
     };
     assert!(!is_saturated(&reading(949), false));

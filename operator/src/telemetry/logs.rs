@@ -1,3 +1,4 @@
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
@@ -23,6 +24,22 @@ pub struct LogOptions {
     pub log_format: Format,
 }
 
+/// Directives that cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A word that is no level would be taken for the name of a module, and silence all others.
+    #[error(
+        "{0:?} is no level: there are error, warn, info, debug, trace and off; of one module, write {0}=debug"
+    )]
+    NoLevel(String),
+    /// Malformed.
+    #[error(transparent)]
+    Malformed(#[from] tracing_subscriber::filter::ParseError),
+    /// The process has ended logging.
+    #[error(transparent)]
+    Ended(#[from] reload::Error),
+}
+
 /// Changes what is logged while the operator runs.
 #[derive(Clone)]
 pub struct Level(reload::Handle<EnvFilter, Registry>);
@@ -32,9 +49,8 @@ impl Level {
     ///
     /// # Errors
     /// What is wrong with the directives.
-    pub fn set(&self, directives: &str) -> Result<(), String> {
-        let filter = EnvFilter::try_new(directives.trim()).map_err(|error| error.to_string())?;
-        self.0.reload(filter).map_err(|error| error.to_string())
+    pub fn set(&self, directives: &str) -> Result<(), Error> {
+        Ok(self.0.reload(parse(directives)?)?)
     }
 
     /// The directives in force.
@@ -43,12 +59,30 @@ impl Level {
     }
 }
 
+fn parse(directives: &str) -> Result<EnvFilter, Error> {
+    let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+    let words = directives.split(',').map(str::trim);
+    if let Some(word) = words.clone().find(|word| !word.contains(['=', '[']) && !is_level(word)) {
+        return Err(Error::NoLevel(word.to_owned()));
+    }
+    Ok(EnvFilter::try_new(directives.trim())?)
+}
+
+/// A filter, and the handle that changes it.
+///
+/// # Errors
+/// What is wrong with the directives.
+pub(super) fn filter(directives: &str) -> Result<(reload::Layer<EnvFilter, Registry>, Level), Error> {
+    let (filter, handle) = reload::Layer::new(parse(directives)?);
+    Ok((filter, Level(handle)))
+}
+
 /// Starts logging to standard error.
 ///
 /// # Errors
 /// What is wrong with the level.
-pub fn start(options: &LogOptions) -> Result<Level, tracing_subscriber::filter::ParseError> {
-    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&options.log_level)?);
+pub fn start(options: &LogOptions) -> Result<Level, Error> {
+    let (filter, level) = filter(&options.log_level)?;
     let registry = tracing_subscriber::registry().with(filter);
     match options.log_format {
         Format::Json => registry
@@ -56,5 +90,33 @@ pub fn start(options: &LogOptions) -> Result<Level, tracing_subscriber::filter::
             .init(),
         Format::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).init(),
     }
-    Ok(Level(handle))
+    Ok(level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_level_is_in_force_at_once() {
+        let (filter, level) = filter("info").unwrap();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(filter), || {
+            assert!(tracing::enabled!(tracing::Level::INFO) && !tracing::enabled!(tracing::Level::DEBUG));
+            level.set("debug\n").unwrap();
+            assert!(tracing::enabled!(tracing::Level::DEBUG));
+            level.set("warn,socketfleet_operator::drain=debug").unwrap();
+            assert!(!tracing::enabled!(tracing::Level::INFO));
+            assert!(tracing::enabled!(target: "socketfleet_operator::drain", tracing::Level::DEBUG));
+        });
+    }
+
+    #[test]
+    fn what_is_no_level_is_refused_and_changes_nothing() {
+        let (_filter, level) = filter("info").unwrap();
+        for directives in ["debgu", "info,socketfleet_operator", "a=b=c", ""] {
+            assert!(level.set(directives).is_err(), "{directives:?}");
+        }
+        assert_eq!(level.get(), "info");
+        assert!(level.set("debgu").unwrap_err().to_string().contains("\"debgu\" is no level"));
+    }
 }

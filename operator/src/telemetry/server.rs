@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes};
 use hyper::header::{ALLOW, CONTENT_TYPE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -16,6 +16,8 @@ use super::metrics::Metrics;
 
 /// Longest body of a request.
 const MAX_BODY: usize = 4096;
+/// Any error of a request's body.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Time within which a request's head must arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -61,7 +63,10 @@ impl Endpoint {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<Full<Bytes>>
+    where
+        B: Body<Error: Into<BoxError>>,
+    {
         let get = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
             "/loglevel" if !peer.ip().to_canonical().is_loopback() => {
@@ -84,7 +89,10 @@ impl Endpoint {
         }
     }
 
-    async fn set_level(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn set_level<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Error: Into<BoxError>>,
+    {
         let Ok(body) = Limited::new(request.into_body(), MAX_BODY).collect().await else {
             return text(StatusCode::PAYLOAD_TOO_LARGE, "log directives have at most 4096 bytes\n");
         };
@@ -94,7 +102,7 @@ impl Endpoint {
                 tracing::info!(level = directives.trim(), "log level changed");
                 text(StatusCode::OK, &format!("{}\n", self.level.get()))
             }
-            Err(error) => text(StatusCode::BAD_REQUEST, &format!("{error}: send a level such as debug\n")),
+            Err(error) => text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
         }
     }
 }
@@ -109,4 +117,54 @@ fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::copy_from_slice(body.as_bytes())));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::logs;
+
+    const HERE: &str = "127.0.0.1:5000";
+    const ELSEWHERE: &str = "10.0.0.7:5000";
+
+    async fn ask(endpoint: &Endpoint, method: &str, path: &str, body: &str, peer: &str) -> (u16, String) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Full::new(Bytes::from(body.to_owned())))
+            .unwrap();
+        let response = endpoint.answer(request, peer.parse().unwrap()).await;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_level_is_changed_from_the_pod_itself_and_by_nobody_else() {
+        let (_filter, level) = logs::filter("info").unwrap();
+        let (_ready, ready) = watch::channel(false);
+        let endpoint = Endpoint { metrics: Metrics::default(), ready, level };
+        let level = ("/loglevel", HERE);
+        assert_eq!(ask(&endpoint, "PUT", level.0, "debug\n", level.1).await, (200, "debug\n".into()));
+        assert_eq!(ask(&endpoint, "GET", level.0, "", level.1).await, (200, "debug\n".into()));
+        let (status, message) = ask(&endpoint, "PUT", level.0, "loud", level.1).await;
+        assert!(status == 400 && message.contains("\"loud\" is no level"), "{status} {message}");
+        assert_eq!(ask(&endpoint, "PUT", level.0, &"a".repeat(MAX_BODY + 1), level.1).await.0, 413);
+        assert_eq!(ask(&endpoint, "DELETE", level.0, "", level.1).await.0, 405);
+        for method in ["GET", "PUT"] {
+            assert_eq!(ask(&endpoint, method, level.0, "trace", ELSEWHERE).await.0, 403);
+        }
+        assert_eq!(ask(&endpoint, "GET", level.0, "", "[::ffff:127.0.0.1]:1").await, (200, "debug\n".into()));
+    }
+
+    #[tokio::test]
+    async fn it_is_ready_once_the_caches_are_filled_and_alive_before() {
+        let (_filter, level) = logs::filter("info").unwrap();
+        let (filled, ready) = watch::channel(false);
+        let endpoint = Endpoint { metrics: Metrics::default(), ready, level };
+        let status = async |path: &str| ask(&endpoint, "GET", path, "", ELSEWHERE).await.0;
+        assert_eq!((status("/livez").await, status("/readyz").await), (200, 503));
+        filled.send_replace(true);
+        assert_eq!((status("/readyz").await, status("/metrics").await, status("/").await), (200, 200, 404));
+    }
 }

@@ -176,6 +176,7 @@ impl Client {
             return self.joined(&name, None);
         }
         let Some(nsp) = self.io.namespace_for(&name) else {
+            self.io.stats.connect_errors.inc();
             self.refuse(conn, &name, &ConnectError::new("Invalid namespace"));
             return self.joined(&name, None);
         };

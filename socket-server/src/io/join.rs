@@ -1,6 +1,7 @@
 //! How a client joins a namespace: at once, or after its session was looked up and the middlewares have agreed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::client::Client;
 use super::handlers::{ConnectError, Middleware};
@@ -9,6 +10,9 @@ use super::socket::{Socket, SocketInner};
 use crate::adapter::{RestoredSession, SaveSessions};
 use crate::engine::{CloseReason, Conn, ID_LEN};
 use crate::packet::{Packet, PacketType, Payload};
+
+/// A goodbye longer ago is that of an earlier move: the client has been connected since, and its server was killed.
+const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// `recovery` is what the client says of the session before: its pid and the last offset that it has seen.
 pub(super) fn run(
@@ -33,6 +37,7 @@ pub(super) fn run(
             Ok(Joined::Recovered(socket)) => settle(client, &socket),
             Ok(Joined::New(socket)) => welcome(client, &socket),
             Err(error) => {
+                client.io.stats.connect_errors.inc();
                 client.refuse(&joining.conn, joining.nsp.name(), &error);
                 client.joined(joining.nsp.name(), None);
             }
@@ -90,6 +95,12 @@ impl Joining {
         match restored {
             Some(restored) => {
                 client.io.stats.recovered.inc();
+                if let Some(goodbye) = &restored.session.goodbye
+                    && goodbye.elapsed() < FORGOTTEN
+                    && client.sockets().is_empty()
+                {
+                    client.io.observer.arrived(&goodbye.from, goodbye.elapsed());
+                }
                 Some(attach(client, &self.conn, &self.nsp, self.auth.clone(), restored))
             }
             None => {

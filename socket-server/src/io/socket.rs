@@ -18,7 +18,7 @@ use super::event::Event;
 use super::handlers::{DisconnectReason, EventHandler, run};
 use super::namespace::NamespaceInner;
 use super::{Client, handshake};
-use crate::adapter::{BoxFuture, BroadcastOptions, Done, Room, SaveSessions, Session, SocketInfo};
+use crate::adapter::{BoxFuture, BroadcastOptions, Done, Goodbye, Room, SaveSessions, Session, SocketInfo};
 use crate::engine::{Close, CloseReason, Conn, Handshake, Sent};
 use crate::packet::{Args, Packet, PacketType, Payload, PayloadError};
 
@@ -176,7 +176,7 @@ impl SocketInner {
         let extra = self.extra.lock();
         let data = extra.as_ref().map_or_else(Map::new, |e| e.data.clone());
         let offset = extra.as_ref().and_then(|e| e.offset.clone());
-        Some(Session { sid: self.id.clone(), pid, rooms, data: Value::Object(data), offset })
+        Some(Session { sid: self.id.clone(), pid, rooms, data: Value::Object(data), offset, goodbye: None })
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -197,13 +197,13 @@ impl SocketInner {
 
     /// Saves the session of a socket whose transport is closing. Once, unless it changes: the client may have come
     /// back elsewhere, and taken it, by the time that the old connection has ended.
-    pub(super) fn save_closing(&self) -> Done {
+    pub(super) fn save_closing(&self, goodbye: Option<Goodbye>) -> Done {
         if self.parked.swap(true, Ordering::AcqRel) {
             return Done::NOW;
         }
         match (self.saves(), self.session()) {
             (SaveSessions::Never, _) | (_, None) => Done::NOW,
-            (_, Some(session)) => self.nsp.adapter().park_session(session),
+            (_, Some(session)) => self.nsp.adapter().park_session(Session { goodbye, ..session }),
         }
     }
 
@@ -214,7 +214,7 @@ impl SocketInner {
             return;
         }
         if reason.is_recoverable() {
-            let _ = self.save_closing();
+            let _ = self.save_closing(None);
         } else if let Some(pid) = &self.pid {
             self.nsp.adapter().forget_session(pid);
         }
@@ -525,9 +525,9 @@ impl Socket {
         self.0.owes_answers()
     }
 
-    /// Saves the session where another server finds it.
-    pub(crate) fn save_for_move(&self) -> Done {
-        self.0.save_closing()
+    /// Saves the session where another server finds it; `from` is the name of this one.
+    pub(crate) fn save_for_move(&self, from: &ByteString) -> Done {
+        self.0.save_closing(Some(Goodbye::now(from.clone())))
     }
 
     /// Closes the connection without a word: the client comes back, and recovers.

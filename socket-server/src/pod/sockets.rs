@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytestring::ByteString;
 use parking_lot::Mutex;
 use socketfleet_api::contract::{MAINTENANCE_EVENT, Maintenance};
 
@@ -23,6 +24,8 @@ const SLOWEST_PART: usize = 20;
 
 /// The connections of a server.
 pub struct ServerSockets {
+    /// Name of the server.
+    instance: ByteString,
     server: Server,
     state: Mutex<State>,
 }
@@ -38,9 +41,9 @@ struct State {
 }
 
 impl ServerSockets {
-    /// Those of `server`, which serves.
-    pub fn new(server: Server) -> Arc<Self> {
-        Arc::new(Self { server, state: Mutex::default() })
+    /// Those of `server`, which serves and bears this name.
+    pub fn new(instance: &str, server: Server) -> Arc<Self> {
+        Arc::new(Self { instance: instance.into(), server, state: Mutex::default() })
     }
 
     /// What is given up for want of memory.
@@ -100,7 +103,7 @@ impl ServerSockets {
 
     async fn see_off(self: Arc<Self>, connection: Connection, come_back: Duration) {
         let told = Maintenance::draining(come_back.as_millis() as u64);
-        match connection.close_for_drain(MAINTENANCE_EVENT, (told,), LINGER) {
+        match connection.close_for_drain(&self.instance, MAINTENANCE_EVENT, (told,), LINGER) {
             Ok(moved) => {
                 moved.await;
             }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytestring::ByteString;
+
 use crate::adapter::BoxFuture;
 use crate::engine::{Close, Conn};
 use crate::io::{Client, Socket};
@@ -57,6 +59,8 @@ impl Connection {
     /// sends what is queued, and closes the transport, which the client answers by connecting again. It is never
     /// told to stay away.
     ///
+    /// `from` is the name of this server: the one that the client comes back to counts it under that name.
+    ///
     /// What the client sent before it saw the close is handled, except for events that want an answer: that could
     /// not be given, and a client with `retries` sends them again. `linger` bounds the
     /// close, half of it what comes before: on a busy node both take their time, and a client that is cut off before
@@ -66,13 +70,14 @@ impl Connection {
     /// When an argument does not serialise; nothing has happened then.
     pub fn close_for_drain(
         &self,
+        from: &ByteString,
         event: &str,
         args: impl Args,
         linger: Duration,
     ) -> Result<BoxFuture<'static, Moved>, PayloadError> {
         let data = Payload::event(event, args)?;
         let conn = Arc::clone(&self.0);
-        let sockets = self.sockets();
+        let (sockets, from) = (self.sockets(), from.clone());
         Ok(Box::pin(async move {
             let prepare = async {
                 for socket in &sockets {
@@ -85,7 +90,7 @@ impl Connection {
                     tokio::time::sleep(LOOK).await;
                 }
                 for socket in &sockets {
-                    socket.save_for_move().wait().await;
+                    socket.save_for_move(&from).wait().await;
                 }
             };
             // Neither an adapter that is cut off from its broker nor a busy client may hold up the drain.

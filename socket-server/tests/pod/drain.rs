@@ -13,7 +13,7 @@ use crate::redis::Redis;
 fn sigterm_moves_every_client_to_another_server_without_a_loss() {
     let redis = Redis::start();
     let arguments = ["--redis-url", &redis.url(), "--shutdown-drain-seconds", "6"];
-    let mut leaving = Process::start(&arguments);
+    let mut leaving = Process::start(&[&arguments[..], &["--instance-id", "leaving"]].concat());
     let proxy = Proxy::to(leaving.port);
     let load = Load::start(&proxy.url(), 60, "websocket");
     let staying = Process::start(&arguments);
@@ -26,7 +26,13 @@ fn sigterm_moves_every_client_to_another_server_without_a_loss() {
     assert!(stats["maintenance"].as_u64() >= Some(60), "each client was told: {stats:#}");
     assert_eq!(stats["reconnectsPerClient"], json!({ "1": 60 }), "each client moved once");
     assert_eq!(stats["recovered"], 60);
-    staying.health(|health| health["connections"] == 60 && health["recoveredTotal"] == 60);
+    let health = staying.health(|health| health["connections"] == 60 && health["recoveredTotal"] == 60);
+    let arrivals = &health["arrivals"][0];
+    let away = arrivals["away"].as_array().unwrap();
+    assert_eq!(arrivals["from"], "leaving");
+    assert_eq!(away.iter().filter_map(|n| n.as_u64()).sum::<u64>(), 60, "all came from there: {arrivals}");
+    let metrics = staying.admin("GET", "/metrics").body;
+    assert!(metrics.contains("socketfleet_reconnect_duration_seconds_count 60"), "{metrics}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod admin;
 mod app;
 mod capacity;
+mod dashboards;
 mod drain;
 mod http;
 mod load;

@@ -7,8 +7,12 @@ const REMEMBERED = 256;
 
 /** What one member hears. */
 export class Ear {
-  /** Messages of these speakers count from this number on; from 1 for the others. */
-  dueFrom = new Map();
+  /**
+   * Messages of these speakers count from this number on; from 1 for the others. Undefined until a join has been
+   * acknowledged: the server has put the member into the room before it says so, and what is said in between may be
+   * heard or not.
+   */
+  dueFrom = undefined;
   /** `speaker seq` → offset, the latest last. */
   heard = new Map();
 
@@ -67,7 +71,7 @@ export class Ledger {
       this.#update(key, () => {});
       return now - message.now;
     }
-    if (seq >= (ear.dueFrom.get(speaker) ?? 1)) {
+    if (ear.dueFrom && seq >= (ear.dueFrom.get(speaker) ?? 1)) {
       const first = ear.heard.get(key);
       if (first !== undefined && offset !== undefined && first !== offset) this.resent += 1;
       else this.doubled += 1;

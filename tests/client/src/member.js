@@ -82,6 +82,7 @@ export class Member {
     } else {
       this.tally.unrecovered += 1;
       this.joined = false;
+      this.ear.dueFrom = undefined;
       this.#join();
     }
   }
@@ -95,7 +96,7 @@ export class Member {
         return;
       }
       // What was said before this moment may have been heard or not.
-      for (const member of this.room.members) this.ear.dueFrom.set(member.name, member.#seq + 1);
+      this.ear.dueFrom = new Map(this.room.members.map((member) => [member.name, member.#seq + 1]));
       this.joined = true;
     });
   }

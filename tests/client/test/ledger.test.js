@@ -4,9 +4,16 @@ import { Ear, Ledger } from "../src/ledger.js";
 
 const room = () => ({ outstanding: 0 });
 
+/** An ear whose join has been acknowledged. */
+function joined() {
+  const ear = new Ear();
+  ear.dueFrom = new Map();
+  return ear;
+}
+
 test("a message that everybody heard once is settled", () => {
   const ledger = new Ledger();
-  const [a, b, r] = [new Ear(), new Ear(), room()];
+  const [a, b, r] = [joined(), joined(), room()];
   ledger.said("a", 1, r, [a, b], 0);
   assert.deepEqual(ledger.outstanding(), { unacked: 1, undelivered: 2 });
   ledger.ack("a", 1);
@@ -20,7 +27,7 @@ test("a message that everybody heard once is settled", () => {
 
 test("what is overdue is lost, until it comes", () => {
   const ledger = new Ledger();
-  const ear = new Ear();
+  const ear = joined();
   ledger.said("a", 1, room(), [ear], 10);
   ledger.ack("a", 1);
   assert.equal(ledger.lost(9), 0);
@@ -31,7 +38,7 @@ test("what is overdue is lost, until it comes", () => {
 
 test("a gap stays lost when its room closes", () => {
   const ledger = new Ledger();
-  const [ear, r] = [new Ear(), room()];
+  const [ear, r] = [joined(), room()];
   ledger.said("a", 1, r, [ear], 0);
   ledger.said("a", 2, r, [ear], 0);
   ledger.hear(ear, "a", 2, "2-0", 1);
@@ -41,7 +48,7 @@ test("a gap stays lost when its room closes", () => {
 
 test("the same publication twice is doubled, another one of the same message is resent", () => {
   const ledger = new Ledger();
-  const ear = new Ear();
+  const ear = joined();
   ledger.said("a", 1, room(), [ear], 0);
   ledger.hear(ear, "a", 1, "1-0", 1);
   ledger.hear(ear, "a", 1, "1-0", 2);
@@ -52,17 +59,28 @@ test("the same publication twice is doubled, another one of the same message is 
 
 test("what was said before a member joined does not count", () => {
   const ledger = new Ledger();
-  const ear = new Ear();
+  const ear = joined();
   ledger.said("a", 1, room(), [], 0);
   ear.dueFrom.set("a", 2);
   assert.equal(ledger.hear(ear, "a", 1, "1-0", 1), undefined);
   assert.deepEqual([ledger.received, ledger.doubled], [0, 0]);
 });
 
+test("what is heard between a join and its acknowledgement is neither due nor doubled", () => {
+  const ledger = new Ledger();
+  const [ear, r] = [new Ear(), room()];
+  ledger.said("a", 1, r, [], 0);
+  assert.equal(ledger.hear(ear, "a", 1, "1-0", 1), undefined);
+  ear.dueFrom = new Map([["a", 2]]);
+  ledger.said("a", 2, r, [ear], 2);
+  assert.equal(ledger.hear(ear, "a", 2, "2-0", 3), 1);
+  assert.deepEqual([ledger.received, ledger.doubled, ledger.resent], [1, 0, 0]);
+});
+
 test("a message that the client gave up is failed and lost", () => {
   const ledger = new Ledger();
   const r = room();
-  ledger.said("a", 1, r, [new Ear()], 0);
+  ledger.said("a", 1, r, [joined()], 0);
   ledger.fail("a", 1);
   assert.equal(ledger.failed, 1);
   assert.equal(ledger.lost(0), 1);

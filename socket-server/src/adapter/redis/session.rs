@@ -24,16 +24,21 @@ pub struct Session {
     /// Position in the stream from which the session counts: all that came later is owed to a client that
     /// names no offset because it has had no event yet. Node does not write it and passes over it.
     pub since: Option<String>,
+    /// Name of the server that has moved the client away in a drain, and when, Unix milliseconds. Node passes over it.
+    pub goodbye: Option<(String, u64)>,
 }
 
 impl Session {
     /// The value of the session's key.
     pub fn encode(&self) -> Result<String, MessageError> {
-        let Self { sid, pid, rooms, data, attachments, since } = self;
+        let Self { sid, pid, rooms, data, attachments, since, goodbye } = self;
         let (sid, pid, rooms) = (json(sid), json(pid), json(rooms));
         let mut text = format!(r#"{{"sid":{sid},"pid":{pid},"rooms":{rooms},"data":{data}"#);
         if let Some(since) = since {
             text.push_str(&format!(r#","since":{}"#, json(since)));
+        }
+        if let Some((from, at)) = goodbye {
+            text.push_str(&format!(r#","movedFrom":{},"movedAt":{at}"#, json(from)));
         }
         text.push('}');
         Ok(BASE64.encode(msgpack::from_json(&text, attachments)?))
@@ -50,11 +55,16 @@ impl Session {
             data: Option<&'a RawValue>,
             #[serde(default)]
             since: Option<String>,
+            #[serde(default, rename = "movedFrom")]
+            moved_from: Option<String>,
+            #[serde(default, rename = "movedAt")]
+            moved_at: u64,
         }
         let Document { json, attachments } = msgpack::to_json(&BASE64.decode(value)?.into())?;
-        let Fields { sid, pid, rooms, data, since } = serde_json::from_str(&json)?;
+        let Fields { sid, pid, rooms, data, since, moved_from, moved_at } = serde_json::from_str(&json)?;
         let data = data.map_or("null", RawValue::get).to_owned();
-        Ok(Self { sid, pid, rooms, data, attachments, since })
+        let goodbye = moved_from.map(|from| (from, moved_at));
+        Ok(Self { sid, pid, rooms, data, attachments, since, goodbye })
     }
 }
 
@@ -81,6 +91,7 @@ mod tests {
             data: r#"{"key":{"_placeholder":true,"num":0}}"#.into(),
             attachments: vec![Bytes::from_static(b"\x00\xff")],
             since: Some("17-0".into()),
+            goodbye: Some(("chat-a".into(), 1_767_225_600_000)),
         };
         assert_eq!(Session::decode(session.encode().unwrap().as_bytes()).unwrap(), session);
     }

@@ -57,6 +57,8 @@ pub fn answer() -> Result<()> {
         problems: Vec::new(),
         connections_total: 100,
         recovered_total: 0,
+        connect_errors_total: 0,
+        arrivals: Vec::new(),
     };
     let body = serde_json::to_string(&health)?;
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";

@@ -1,16 +1,20 @@
 //! 500 fleets of 10 pods each, on simulated nodes.
 
+use std::collections::HashSet;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use socketfleet_api::SocketFleet;
 use socketfleet_api::fleet::condition;
-use socketfleet_tests::{Cluster, OPERATOR_NAMESPACE, OPERATOR_PODS, Until, condition_is, fleet};
+use socketfleet_tests::{Cluster, OPERATOR_NAMESPACE, OPERATOR_PODS, condition_is, fleet};
+use tokio::time::timeout;
 
 use super::{Figure, latency, pods, quantile, usage};
 
@@ -21,6 +25,8 @@ const NAMESPACE: &str = "scale";
 /// How long the operator is watched at rest.
 const REST: Duration = Duration::from_secs(60);
 const CHANGES: i32 = 100;
+/// No fleet changes for this long: they never will.
+const STALLED: Duration = Duration::from_secs(240);
 
 pub async fn measure(cluster: &Cluster, client: &Client) -> Result<Vec<Figure>> {
     cluster.script(&["fake-nodes", NODES])?;
@@ -35,7 +41,7 @@ pub async fn measure(cluster: &Cluster, client: &Client) -> Result<Vec<Figure>> 
     stream::iter(0..FLEETS)
         .map(|n| {
             let (fleets, params) = (fleets.clone(), params.clone());
-            async move { fleets.create(&params, &simulated(&format!("fleet-{n}"))).await }
+            async move { fleets.create(&params, &simulated(&fleet_name(n))).await }
         })
         .buffer_unordered(8)
         .try_for_each(|_| async { Ok(()) })
@@ -44,13 +50,10 @@ pub async fn measure(cluster: &Cluster, client: &Client) -> Result<Vec<Figure>> 
     eprintln!("bench: {FLEETS} fleets wait for the operator");
     let begun = Instant::now();
     cluster.kubectl(&[&operator[..], &["--replicas=1"]].concat())?;
-    let every = |condition: fn(&SocketFleet) -> bool| {
-        move |all: &[SocketFleet]| all.len() == FLEETS && all.iter().all(condition)
-    };
-    fleets.until_all("", "a first reconcile of every fleet", every(reconciled)).await;
+    until_each(&fleets, reconciled).await?;
     let reconciled = begun.elapsed().as_secs_f64();
     eprintln!("bench: all reconciled after {reconciled:.0} s; their pods come up");
-    fleets.until_all("", "Ready fleets", every(ready)).await;
+    until_each(&fleets, ready).await?;
     let all_ready = begun.elapsed().as_secs_f64();
 
     eprintln!("bench: at rest for {} s", REST.as_secs());
@@ -61,7 +64,7 @@ pub async fn measure(cluster: &Cluster, client: &Client) -> Result<Vec<Figure>> 
     let (after, written_after) = (usage::of_operator(client).await?, usage::writes(client).await?);
     let cpu = (after.cpu_seconds - before.cpu_seconds) / rested.elapsed().as_secs_f64();
 
-    let mut applied = latency::changes(client, NAMESPACE, "fleet-7", CHANGES).await?;
+    let mut applied = latency::changes(client, NAMESPACE, &fleet_name(7), CHANGES).await?;
     Ok(vec![
         Figure {
             name: "500 fleets, 5,000 pods: first reconcile of all",
@@ -94,6 +97,28 @@ pub async fn measure(cluster: &Cluster, client: &Client) -> Result<Vec<Figure>> 
             measured: format!("{:.0} / {:.0} ms", quantile(&mut applied, 0.5), quantile(&mut applied, 0.99)),
         },
     ])
+}
+
+/// Waits until each fleet satisfies a condition, for as long as there is progress.
+async fn until_each(fleets: &Api<SocketFleet>, condition: fn(&SocketFleet) -> bool) -> Result<()> {
+    let mut events = pin!(watcher(fleets.clone(), watcher::Config::default()));
+    let mut missing: HashSet<String> = (0..FLEETS).map(fleet_name).collect();
+    while !missing.is_empty() {
+        let event = timeout(STALLED, events.next()).await;
+        let event = event.with_context(|| format!("no progress; {} fleets are missing", missing.len()))?;
+        match event.context("the watch never ends")? {
+            Ok(Event::Apply(fleet) | Event::InitApply(fleet)) if condition(&fleet) => {
+                missing.remove(&fleet.name_any());
+            }
+            Ok(_) => {}
+            Err(error) => eprintln!("bench: watching fleets: {error}"),
+        }
+    }
+    Ok(())
+}
+
+fn fleet_name(n: usize) -> String {
+    format!("fleet-{n}")
 }
 
 /// A fleet whose pods run on simulated nodes.

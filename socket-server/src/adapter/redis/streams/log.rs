@@ -87,6 +87,11 @@ impl Log {
         new
     }
 
+    /// Whether a publication has been in the stream.
+    pub fn has(&self, origin: &Origin) -> bool {
+        self.last_of.get(&origin.uid).is_some_and(|last| *last >= origin.seq)
+    }
+
     /// Everything up to here has been handed to the sockets.
     pub fn position(&self) -> EntryId {
         self.position

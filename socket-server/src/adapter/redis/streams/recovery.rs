@@ -19,7 +19,7 @@ use crate::adapter::redis::client::{Entry, RedisError};
 use crate::adapter::redis::entry_id::EntryId;
 use crate::adapter::redis::envelope;
 use crate::adapter::redis::session;
-use crate::adapter::{Hold, RestoredSession, Room, Session};
+use crate::adapter::{Goodbye, Hold, RestoredSession, Room, Session};
 use crate::packet::Payload;
 
 /// Entries that are read at once.
@@ -27,6 +27,9 @@ const PAGE: u64 = 1_000;
 /// How long a client is kept waiting for Redis to come back, or for this server to read as far as the client has
 /// been elsewhere. Then it starts afresh, and is told so.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long what a server has given to its sockets ahead of the stream may take to get there. Redis is back by then:
+/// a server that has not written it has ended, and never will.
+const AHEAD: Duration = Duration::from_secs(3);
 /// Pause after a failure.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -73,6 +76,8 @@ async fn try_restore(
     else {
         return Ok(None);
     };
+    // Better late than twice or never.
+    let _ = tokio::time::timeout(AHEAD, landed(hub, &offset)).await;
     let mut position = hub.position.subscribe();
     let caught_up = position.wait_for(|position| position.is_some_and(|position| position >= offset.id));
     if caught_up.await.is_err() {
@@ -106,11 +111,27 @@ async fn try_restore(
     Ok(Some(RestoredSession { session, missed, hold: Hold::new(log) }))
 }
 
+/// Waits until this server has read from the stream what was given to sockets ahead of it: what the client got
+/// elsewhere in this way (it would get it again when it comes), and what the sockets here got before the client came
+/// (they do not get it again when it comes, and it would not either).
+async fn landed(hub: &Hub, offset: &Offset) {
+    loop {
+        let theirs = match &offset.ahead {
+            Some(origin) => hub.log.lock().await.has(origin),
+            None => true,
+        };
+        if theirs && hub.outbox.lock().ahead().is_none() {
+            return;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
 /// After every entry.
 const LAST: EntryId = EntryId { millis: u64::MAX, number: u64::MAX };
 
 fn read(value: &[u8]) -> Option<Session> {
-    let session::Session { sid, pid, rooms, data, attachments: _, since } =
+    let session::Session { sid, pid, rooms, data, attachments: _, since, goodbye } =
         session::Session::decode(value).ok()?;
     Some(Session {
         sid: sid.into(),
@@ -118,6 +139,7 @@ fn read(value: &[u8]) -> Option<Session> {
         rooms: rooms.into_iter().map(ByteString::from).collect(),
         data: serde_json::from_str(&data).ok()?,
         offset: since.map(ByteString::from),
+        goodbye: goodbye.map(|(from, at)| Goodbye { from: from.into(), at }),
     })
 }
 

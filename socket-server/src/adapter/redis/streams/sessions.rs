@@ -57,6 +57,10 @@ impl Sessions {
             false => state.live.remove(&pid),
         };
         match (before == Some(hash), live) {
+            // Whoever recovers it is to know where it came from.
+            (true, false) if session.goodbye.is_some() => {
+                drop(state.changes.insert(pid, Change::Save(session)))
+            }
             (false, _) => drop(state.changes.insert(pid, Change::Save(session))),
             (true, false) => drop(state.changes.entry(pid).or_insert(Change::Extend(session))),
             (true, true) if state.changes.contains_key(&pid) => {}
@@ -101,7 +105,7 @@ impl Sessions {
 }
 
 fn content(session: &Session) -> u64 {
-    let Session { sid: _, pid: _, rooms, data, offset } = session;
+    let Session { sid: _, pid: _, rooms, data, offset, goodbye: _ } = session;
     let mut hasher = DefaultHasher::new();
     // The rooms are a set: their order is that of joining here, and of reading there.
     let rooms: BTreeSet<&Room> = rooms.iter().collect();
@@ -169,7 +173,7 @@ async fn apply(hub: &Hub, pid: &str, change: &Change, ttl: Duration) -> Result<(
 }
 
 fn encode(session: &Session) -> Result<String, MessageError> {
-    let Session { sid, pid, rooms, data, offset } = session;
+    let Session { sid, pid, rooms, data, offset, goodbye } = session;
     let session = session::Session {
         sid: sid.to_string(),
         pid: pid.to_string(),
@@ -177,6 +181,7 @@ fn encode(session: &Session) -> Result<String, MessageError> {
         data: data.to_string(),
         attachments: Vec::new(),
         since: offset.as_ref().map(ToString::to_string),
+        goodbye: goodbye.as_ref().map(|goodbye| (goodbye.from.to_string(), goodbye.at)),
     };
     session.encode()
 }

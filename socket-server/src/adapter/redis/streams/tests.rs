@@ -72,6 +72,7 @@ fn session(server: &Server, id: &str, rooms: &[&str]) -> Session {
         rooms: std::iter::once(&id).chain(rooms).map(|&r| r.into()).collect(),
         data: json!({"name": id}),
         offset: server.adapter.offset(),
+        goodbye: None,
     }
 }
 
@@ -263,6 +264,47 @@ async fn redis_killed_and_restarted_under_load_loses_and_doubles_nothing() {
     assert_eq!(numbers(&b.sockets.received("x")), (0..sent).collect::<Vec<_>>());
     got.extend(numbers(&come_back(&b, "x", offset.as_deref()).await.unwrap()));
     assert_eq!(got, (0..sent).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_a_client_got_ahead_of_the_stream_it_does_not_get_again_when_it_lands() {
+    let redis = RedisServer::start();
+    let (a, b) = (server(&redis).await, server(&redis).await);
+    a.adapter.persist_session(session(&a, "x", &[])).wait().await;
+    let at = a.adapter.offset().unwrap();
+    // It has got the first two publications of `a` while Redis was away, and is back on `b` before `a` has written them.
+    let offset = format!("{at}/{}:2", a.adapter.hub.uid);
+    let back = async { numbers(&come_back(&b, "x", Some(&offset)).await.unwrap()) };
+    let mut back = std::pin::pin!(back);
+    assert!(tokio::time::timeout(Duration::from_millis(500), &mut back).await.is_err(), "it has to wait");
+    for n in 1..=3 {
+        a.adapter.broadcast(event(n), BroadcastOptions::default());
+    }
+    let mut got = back.await;
+    // Within what it has missed or after it.
+    let received = || numbers(&b.sockets.received("x"));
+    eventually("the third", || got.contains(&3) || received().contains(&3)).await;
+    got.extend(received());
+    assert_eq!(got, [3]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_comes_back_gets_what_the_others_had_ahead_of_the_stream() {
+    let mut redis = RedisServer::start();
+    let a = server(&redis).await;
+    a.sockets.connect("y", &[]);
+    a.adapter.persist_session(session(&a, "x", &[])).wait().await;
+    let offset = a.adapter.offset().unwrap();
+    redis.kill();
+    for n in 0..20 {
+        a.adapter.broadcast(event(n), BroadcastOptions::default());
+    }
+    eventually("local delivery", || a.sockets.received("y").len() == 20).await;
+    redis.start_again();
+    let mut got = numbers(&come_back(&a, "x", Some(&offset)).await.unwrap());
+    a.adapter.broadcast(event(20), BroadcastOptions::default()).wait().await;
+    got.extend(numbers(&a.sockets.received("x")));
+    assert_eq!(got, (0..=20).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -60,8 +60,10 @@ fn cause_gone(census: &Census<'_>, view: &View<'_>, full: bool, now: Timestamp) 
     match drain.reason {
         DrainReason::ScaleIn => None,
         DrainReason::Rollout if !view.old => Some("its revision is the current one again"),
-        DrainReason::Rollout if census.serving == Serving::Old => Some("the new revision has no Ready pod"),
-        DrainReason::Rollout => None,
+        DrainReason::Rollout if view.kept => Some("spec.rollout.partition keeps it"),
+        DrainReason::Rollout if census.serving == Serving::Current => None,
+        DrainReason::Rollout if census.observed.fleet.rollout.failed => Some("the rollout has failed"),
+        DrainReason::Rollout => Some("the new revision has no Ready pod"),
         DrainReason::Manual => Some("the request was withdrawn"),
         DrainReason::NodeDrain if view.pod.node_state == NodeState::Fine => Some("its node takes pods again"),
         DrainReason::NodeDrain => None,

@@ -22,7 +22,7 @@ const LATER: Duration = Duration::from_secs(5);
 /// What to do now. The same observation at the same time gives the same answer, and acting on it twice
 /// does no harm.
 pub fn next_actions(observed: &Observed, now: Timestamp) -> Decision {
-    let mut census = Census::take(observed);
+    let mut census = Census::take(observed, now);
     let budget = pacing::budget(&observed.fleet.policy, Room::of(&census).capacity);
     let mut holds = Vec::new();
 

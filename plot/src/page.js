@@ -5,7 +5,8 @@ const charts = [...document.querySelectorAll("figure")].map((figure) => ({
   cursor: figure.querySelector(".cursor"),
   ...JSON.parse(figure.querySelector("script").textContent),
 }));
-const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
+const unit = times.at(-1) < 7200 ? 1 : 60;
+const clock = (s) => `${Math.floor(s / unit / 60)}:${String(Math.floor(s / unit) % 60).padStart(2, "0")}`;
 for (const chart of charts) {
   const { width } = chart.svg.viewBox.baseVal;
   const left = +chart.svg.dataset.left;

@@ -1,6 +1,7 @@
 //! What people and the autoscaler get to know.
 
 use jiff::{SignedDuration, Timestamp};
+use socketfleet_api::contract::{DrainPhase, DrainReason};
 
 use super::census::{Census, View, count};
 use super::demand::Demand;
@@ -23,6 +24,7 @@ pub(super) fn summary(
     Summary {
         serving: replicas(census, demand),
         ready: count(census.views.iter().filter(|v| v.serves() && v.pod.ready)),
+        kept: kept(census),
         drains,
         holds,
         open_sockets: census.views.iter().filter_map(|v| v.held).sum(),
@@ -46,6 +48,11 @@ fn replicas(census: &Census<'_>, demand: &Demand) -> u32 {
     }
 }
 
+fn kept(census: &Census<'_>) -> u32 {
+    let replaced = census.views.iter().any(|v| v.doom == Some(DrainReason::Rollout));
+    if replaced { 0 } else { count(census.views.iter().filter(|v| v.kept)) }
+}
+
 fn progress(view: &View<'_>, pace: f64, now: Timestamp) -> Option<DrainProgress> {
     let drain = view.drain.as_ref().filter(|_| view.leaving())?;
     let seconds = view.held.filter(|_| pace > 0.0).map(|held| held as f64 / pace);
@@ -53,14 +60,18 @@ fn progress(view: &View<'_>, pace: f64, now: Timestamp) -> Option<DrainProgress>
         .and_then(|s| SignedDuration::try_from_secs_f64(s).ok())
         .and_then(|left| now.checked_add(left).ok())
         .map(|at| at.min(drain.deadline.max(now)));
+    let report = view.pod.report.as_ref().map(|r| &r.drain).filter(|r| r.phase != DrainPhase::Serving);
     Some(DrainProgress {
         pod: view.pod.id.name.clone(),
         uid: view.pod.id.uid.clone(),
         phase: drain.phase,
+        since: drain.since,
         reason: drain.reason,
         why: drain.why.clone(),
         sockets: drain.sockets,
         remaining: view.held,
+        moved: report.map(|r| r.moved),
+        cut: report.map_or(0, |r| r.forced),
         started: drain.started,
         deadline: drain.deadline,
         empty_at,

@@ -60,7 +60,9 @@ pub(super) fn share(budget: f64, drains: &[Share]) -> Vec<f64> {
     if total <= budget * (1.0 + 1e-9) && in_force.iter().zip(&ideal).all(about_right) {
         return in_force;
     }
-    let mut unused = (budget - total).max(0.0);
+    // While one does not say how fast it is, nobody gets faster.
+    let all_known = drains.iter().all(|d| d.in_force.is_some());
+    let mut unused = if all_known { (budget - total).max(0.0) } else { 0.0 };
     let grant = |(pace, ideal): (f64, f64)| {
         let more = (ideal - pace).clamp(0.0, unused);
         unused -= more;
@@ -115,6 +117,13 @@ mod tests {
         assert_eq!(share(100.0, &[running, newcomer]), [50.0, 0.0]);
         let slowed = Share { in_force: Some(50.0), ..running };
         assert_eq!(share(100.0, &[slowed, newcomer]), [50.0, 50.0]);
+    }
+
+    #[test]
+    fn nobody_gets_faster_while_one_does_not_say_how_fast_it_is() {
+        let silent = Share { remaining: 500, in_force: None };
+        let newcomer = Share { remaining: 500, in_force: Some(0.0) };
+        assert_eq!(share(100.0, &[silent, newcomer]), [50.0, 0.0]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Demand {
         let doomed = count(census.pool().filter(|v| v.doom.is_some()));
         let staying = count(census.pool()) - doomed;
         Self {
-            wanted: fleet.desired.max(fleet.floor),
+            wanted: fleet.wanted(),
             staying,
             doomed,
             ready: count(census.pool().filter(|v| v.works())),
@@ -71,14 +71,20 @@ pub(super) fn births<'a>(census: &Census<'a>, demand: &Demand) -> BTreeMap<&'a s
     }
     let surge = fleet.rollout.max_surge.max(1);
     let allowed = (demand.wanted + surge).saturating_sub(demand.alive);
+    let ahead = demand.wanted.saturating_sub(demand.staying).min(allowed);
+    let mut ordered = demand.missing().max(ahead);
+    if let Some(old) = census.partitioned() {
+        let part = ordered.min(census.missing_in_partition());
+        births.insert(old.hash.as_str(), part);
+        ordered -= part;
+    }
     if let Some(growing) = census.growing() {
-        let ahead = demand.wanted.saturating_sub(demand.staying).min(allowed);
-        births.insert(growing.hash.as_str(), demand.missing().max(ahead));
+        *births.entry(growing.hash.as_str()).or_default() += ordered;
     }
     if census.serving == Serving::Old && !fleet.rollout.paused && !fleet.rollout.failed {
         // The new revision shows first what it can do.
         let has = count(census.views.iter().filter(|v| v.serves() && !v.old));
-        let probes = surge.min(demand.wanted).saturating_sub(has);
+        let probes = surge.min(demand.wanted.saturating_sub(fleet.rollout.partition)).saturating_sub(has);
         births.insert(fleet.revision.as_str(), probes);
     }
     births

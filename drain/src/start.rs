@@ -1,16 +1,13 @@
 //! Drains that begin: one victim after the other, as long as the fleet can do without it.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use socketfleet_api::contract::{DrainReason, PodDrainPhase};
 
-use super::census::{Census, Serving, View};
+use super::census::{Census, START_UP, Serving, View};
 use super::demand::Demand;
 use super::room::Room;
-use super::victims::{self, Victim};
+use super::victims::{Candidates, Victim};
 use super::{DrainMark, Hold, Note, pacing};
-
-/// A new revision may take this long to become Ready before it counts as an obstacle.
-const START_UP: SignedDuration = SignedDuration::from_secs(30);
 
 pub(super) fn start(census: &mut Census<'_>, budget: f64, now: Timestamp, holds: &mut Vec<Hold>) {
     let mut demand = Demand::of(census);
@@ -22,9 +19,11 @@ pub(super) fn start(census: &mut Census<'_>, budget: f64, now: Timestamp, holds:
         }
         return;
     }
+    let mut candidates = Candidates::of(census, now);
+    let unknown = Unknown::of(census);
     while demand.excess() > 0 {
-        let Some(victim) = victims::next(census, demand.surplus(), now) else { return };
-        if let Err(hold) = admit(census, &victim, &demand, &room, budget) {
+        let Some(victim) = candidates.next(census, demand.surplus(), now) else { return };
+        if let Err(hold) = admit(census, &victim, &demand, &room, budget, &unknown) {
             holds.push(hold);
             return;
         }
@@ -38,9 +37,10 @@ pub(super) fn start(census: &mut Census<'_>, budget: f64, now: Timestamp, holds:
         demand.ready -= u32::from(view.works());
         room.release(view);
         begin(view, victim.reason, victim.why, now, deadline);
+        candidates.remove(victim.index);
     }
     // Pods that have to go one by one wait for those that replace them.
-    if let Some(victim) = victims::next(census, false, now)
+    if let Some(victim) = candidates.next(census, false, now)
         && matches!(victim.reason, DrainReason::Manual | DrainReason::NodeDrain)
     {
         let (pod, works) = (census.views[victim.index].pod, census.views[victim.index].works());
@@ -56,6 +56,7 @@ fn admit(
     demand: &Demand,
     room: &Room,
     budget: f64,
+    unknown: &Unknown,
 ) -> Result<(), Hold> {
     let view = &census.views[victim.index];
     if view.lifeless() {
@@ -65,16 +66,11 @@ fn admit(
     let Some(sockets) = view.held else {
         return Err(Hold::CountsUnknown { count: 1, pod: pod() });
     };
-    if victim.reason == DrainReason::ScaleIn {
-        let mut unknown = census.pool().filter(|v| v.held.is_none());
-        if let Some(first) = unknown.next() {
-            let pod = first.pod.id.name.clone();
-            return Err(Hold::CountsUnknown { count: 1 + unknown.count(), pod });
-        }
+    if let Some(hold) = unknown.silent.as_ref().filter(|_| victim.reason == DrainReason::ScaleIn) {
+        return Err(hold.clone());
     }
-    if let Some(silent) = census.views.iter().find(|v| silent_drain(v)) {
-        // What it uses of the budget is not known.
-        return Err(Hold::CountsUnknown { count: 1, pod: silent.pod.id.name.clone() });
+    if let Some(hold) = &unknown.drains {
+        return Err(hold.clone());
     }
     let ready = demand.ready - u32::from(view.works());
     if ready < demand.wanted && !victim.broken {
@@ -83,6 +79,26 @@ fn admit(
     let policy = &census.observed.fleet.policy;
     room.without(view).admit(&view.pod.id.name, sockets, policy.headroom)?;
     pacing::admit(&view.pod.id.name, sockets, room.committed, budget, policy)
+}
+
+/// Pods whose sockets are not known. Who begins to drain is not among them: it changes nothing.
+struct Unknown {
+    /// Pods of the pool.
+    silent: Option<Hold>,
+    /// Pods that drain: what they use of the budget is not known.
+    drains: Option<Hold>,
+}
+
+impl Unknown {
+    fn of(census: &Census<'_>) -> Self {
+        let mut pool = census.pool().filter(|v| v.held.is_none());
+        let hold = |view: &View<'_>, others: usize| Hold::CountsUnknown {
+            count: 1 + others,
+            pod: view.pod.id.name.clone(),
+        };
+        let silent = pool.next().map(|first| hold(first, pool.count()));
+        Self { silent, drains: census.views.iter().find(|v| silent_drain(v)).map(|view| hold(view, 0)) }
+    }
 }
 
 fn silent_drain(view: &View<'_>) -> bool {
@@ -119,6 +135,6 @@ pub(super) fn begin(
 fn revision_not_ready(census: &Census<'_>, now: Timestamp) -> Option<Hold> {
     let fleet = &census.observed.fleet;
     let tried = |v: &View<'_>| !v.old && v.counted && now.duration_since(v.pod.created) >= START_UP;
-    let blocked = census.serving == Serving::Old && census.views.iter().any(tried);
+    let blocked = census.serving == Serving::Old && !fleet.rollout.failed && census.views.iter().any(tried);
     blocked.then(|| Hold::RevisionNotReady { revision: fleet.revision.clone() })
 }

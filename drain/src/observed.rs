@@ -37,6 +37,13 @@ pub struct Fleet {
     pub rollout: Rollout,
 }
 
+impl Fleet {
+    /// Pods that shall serve.
+    pub fn wanted(&self) -> u32 {
+        self.desired.max(self.floor)
+    }
+}
+
 /// What happens to a deleted fleet's sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
@@ -65,8 +72,10 @@ pub struct Rollout {
     pub max_surge: u32,
     /// Holds the rollout where it is; scaling goes on.
     pub paused: bool,
-    /// The current revision has not become Ready in time, or is judged bad: it gets no more pods and no
-    /// more of the old one's sockets.
+    /// Pods of old revisions that stay.
+    pub partition: u32,
+    /// The current revision has not become Ready in time, or is judged bad: while an old one works it gets
+    /// no more pods and no more sockets, and those that it has leave.
     pub failed: bool,
 }
 
@@ -139,7 +148,7 @@ pub struct Pod {
     /// What its server last said about its drain.
     pub report: Option<Report>,
     /// Pace, sockets per second, that a call may have set of which the answer was lost.
-    /// [`Executor::recall`](super::Executor::recall) fills it in.
+    /// [`Memory::recall`](super::Memory::recall) fills it in.
     pub unsure: Option<f64>,
 }
 

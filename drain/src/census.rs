@@ -1,15 +1,24 @@
 //! Who is who: each pod's place in the fleet, before anything is decided.
 
-use jiff::Timestamp;
-use socketfleet_api::contract::{DrainPhase, DrainReason, PodDrainPhase};
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+
+use jiff::{SignedDuration, Timestamp};
+use socketfleet_api::contract::{DrainPhase, DrainReason, PodDrainPhase, Traffic};
 
 use super::{DrainMark, NodeState, Note, Observed, Pod, PodPhase, Revision};
+
+/// A pod may take this long to become Ready before it counts as an obstacle.
+pub(super) const START_UP: SignedDuration = SignedDuration::from_secs(30);
 
 /// A fleet's pods with their places, and the drains as they shall be.
 pub(super) struct Census<'a> {
     pub observed: &'a Observed,
     pub views: Vec<View<'a>>,
     pub serving: Serving,
+    now: Timestamp,
+    /// Pods that are counted, by revision.
+    counted: HashMap<&'a str, u32>,
 }
 
 /// Which revisions serve.
@@ -17,7 +26,8 @@ pub(super) struct Census<'a> {
 pub(super) enum Serving {
     /// The current one; pods of others are to be replaced.
     Current,
-    /// The old ones, while no pod of the current one is Ready: a bad revision never takes their sockets.
+    /// The old ones, while no pod of the current one is Ready or its rollout has failed: a bad revision never
+    /// takes their sockets.
     Old,
 }
 
@@ -34,6 +44,8 @@ pub(super) struct View<'a> {
     pub in_pool: bool,
     /// It has to go whatever number is wanted, for this reason.
     pub doom: Option<DrainReason>,
+    /// It is one of the old revision's pods that the rollout's partition keeps.
+    pub kept: bool,
     /// Its drain as it shall be, `None` while it serves.
     pub drain: Option<DrainMark>,
     /// What to tell people about a change of `drain`.
@@ -41,10 +53,50 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> Census<'a> {
-    pub fn take(observed: &'a Observed) -> Self {
-        let serving = serving(observed);
-        let views = observed.pods.iter().map(|pod| View::of(pod, observed, serving)).collect();
-        Self { observed, views, serving }
+    pub fn take(observed: &'a Observed, now: Timestamp) -> Self {
+        let serving = serving(observed, now);
+        let views: Vec<_> = observed.pods.iter().map(|pod| View::of(pod, observed, serving)).collect();
+        let mut counted = HashMap::new();
+        for view in views.iter().filter(|v| v.counted) {
+            *counted.entry(view.pod.revision.as_str()).or_default() += 1;
+        }
+        let mut census = Self { observed, views, serving, now, counted };
+        census.keep();
+        census
+    }
+
+    /// Chooses the pods of old revisions that stay, of those revisions that work: pods that took sockets so
+    /// far, the fullest first, then those that have only begun to drain for the rollout.
+    fn keep(&mut self) {
+        let partition = self.partition() as usize;
+        if partition == 0 {
+            return;
+        }
+        let working: HashSet<&str> =
+            self.views.iter().filter(|v| serves_now(v.pod)).map(|v| &*v.pod.revision).collect();
+        let mut old: Vec<_> = (0..self.views.len())
+            .filter(|&i| working.contains(&*self.views[i].pod.revision))
+            .filter_map(|i| Some((self.views[i].place_in_partition()?, i)))
+            .collect();
+        old.sort_unstable();
+        for (_, i) in old.into_iter().take(partition) {
+            self.views[i].doom = None;
+            self.views[i].kept = true;
+        }
+    }
+
+    /// Pods that the old revisions shall have while the current one serves too.
+    fn partition(&self) -> u32 {
+        let fleet = &self.observed.fleet;
+        match self.serving {
+            Serving::Current if !fleet.rollout.paused => fleet.rollout.partition.min(fleet.wanted()),
+            Serving::Current | Serving::Old => 0,
+        }
+    }
+
+    /// Pods that the old revisions lack to make up their part.
+    pub fn missing_in_partition(&self) -> u32 {
+        self.partition().saturating_sub(count(self.views.iter().filter(|v| v.kept)))
     }
 
     /// Pods that serve and make up the wanted number.
@@ -54,7 +106,7 @@ impl<'a> Census<'a> {
 
     /// Pods that are counted, of one revision.
     pub fn counted(&self, revision: &str) -> u32 {
-        count(self.views.iter().filter(|v| v.counted && v.pod.revision == revision))
+        self.counted.get(revision).copied().unwrap_or(0)
     }
 
     /// Pods that new sockets and those of draining pods go to.
@@ -69,16 +121,22 @@ impl<'a> Census<'a> {
 
     /// The revision that grows when more pods are wanted.
     pub fn growing(&self) -> Option<&'a Revision> {
-        let hash = &self.observed.fleet.revision;
-        let newest_old = || {
-            let alive = |r: &&Revision| self.views.iter().any(|v| v.pod.revision == r.hash && alive(v.pod));
-            let old = self.observed.revisions.iter().filter(|r| r.hash != *hash);
-            old.filter(alive).max_by_key(|r| r.created)
-        };
         match self.serving {
-            Serving::Current => self.observed.revisions.iter().find(|r| r.hash == *hash),
-            Serving::Old => newest_old(),
+            Serving::Current => self.revision(&self.observed.fleet.revision),
+            Serving::Old => self.newest_old(|pod| holds_on(pod, self.now)),
         }
+    }
+
+    /// The old revision that a partition keeps.
+    pub fn partitioned(&self) -> Option<&'a Revision> {
+        self.newest_old(serves_now)
+    }
+
+    /// The newest of the old revisions that have such a pod.
+    fn newest_old(&self, such: impl Fn(&Pod) -> bool) -> Option<&'a Revision> {
+        let has = |r: &&Revision| self.views.iter().any(|v| v.pod.revision == r.hash && such(v.pod));
+        let old = self.observed.revisions.iter().filter(|r| r.hash != self.observed.fleet.revision);
+        old.filter(has).max_by_key(|r| r.created)
     }
 
     pub fn revision(&self, hash: &str) -> Option<&'a Revision> {
@@ -89,15 +147,17 @@ impl<'a> Census<'a> {
 impl<'a> View<'a> {
     fn of(pod: &'a Pod, observed: &Observed, serving: Serving) -> Self {
         let old = pod.revision != observed.fleet.revision;
-        let in_pool = match serving {
-            Serving::Current => true,
-            Serving::Old => old,
+        let rollout = &observed.fleet.rollout;
+        // A new revision that has yet to show what it can do neither counts nor leaves.
+        let (in_pool, replaced) = match serving {
+            Serving::Current => (true, old && !rollout.paused),
+            Serving::Old => (old || rollout.failed, !old && rollout.failed),
         };
         let doom = if pod.requested {
             Some(DrainReason::Manual)
         } else if pod.node_state == NodeState::Cordoned {
             Some(DrainReason::NodeDrain)
-        } else if old && serving == Serving::Current && !observed.fleet.rollout.paused {
+        } else if replaced {
             Some(DrainReason::Rollout)
         } else {
             None
@@ -109,9 +169,30 @@ impl<'a> View<'a> {
             old,
             in_pool,
             doom,
+            kept: false,
             drain: pod.marks.drain.clone(),
             note: None,
         }
+    }
+
+    /// How far in front it is among the pods that a partition may keep; `None` for others.
+    fn place_in_partition(&self) -> Option<impl Ord + use<'a>> {
+        let phase = self.drain.as_ref().map(|d| d.phase);
+        let for_rollout = self.drain.as_ref().is_none_or(|d| d.reason == DrainReason::Rollout);
+        let may = self.old
+            && self.doom == Some(DrainReason::Rollout)
+            && self.counted
+            && for_rollout
+            && self.pod.node_state != NodeState::Lost;
+        let closed = self.pod.marks.traffic == Some(Traffic::Drain);
+        may.then_some((
+            phase,
+            !serves_now(self.pod),
+            closed,
+            Reverse(self.held),
+            self.pod.created,
+            &*self.pod.id.uid,
+        ))
     }
 
     /// Being emptied, by the operator or because somebody deletes it.
@@ -174,10 +255,10 @@ pub(super) fn count<'v, 'a: 'v>(views: impl Iterator<Item = &'v View<'a>>) -> u3
 
 /// The current revision serves once a pod of it is Ready, unless it was judged bad. While it does not, the
 /// old ones do, as long as one of their pods is alive.
-fn serving(observed: &Observed) -> Serving {
+fn serving(observed: &Observed, now: Timestamp) -> Serving {
     let of_current = |p: &&Pod| p.revision == observed.fleet.revision;
     let current_works = !observed.fleet.rollout.failed && observed.pods.iter().filter(of_current).any(alive);
-    let old_works = observed.pods.iter().any(|p| !of_current(&p) && alive(p));
+    let old_works = observed.pods.iter().any(|p| !of_current(&p) && holds_on(p, now));
     if current_works || !old_works { Serving::Current } else { Serving::Old }
 }
 
@@ -185,6 +266,24 @@ fn serving(observed: &Observed) -> Serving {
 fn alive(pod: &Pod) -> bool {
     let emptied = pod.marks.drain.as_ref().is_some_and(|d| d.phase == PodDrainPhase::Empty);
     pod.deleting.is_none() && !lifeless(pod) && (pod.ready || emptied)
+}
+
+/// Works, or has until a moment ago and is being replaced: somebody who deletes the last pod of a revision that works
+/// does not hand its place to one that does not.
+fn holds_on(pod: &Pod, now: Timestamp) -> bool {
+    let starts = !pod.ready
+        && !pod.broken
+        && pod.deleting.is_none()
+        && pod.phase != PodPhase::Ended
+        && pod.node_state != NodeState::Lost
+        && pod.marks.drain.is_none()
+        && now.duration_since(pod.created) < START_UP;
+    alive(pod) || starts || (pod.deleting.is_some() && pod.ready && !lifeless(pod))
+}
+
+/// Works at this moment: one that is empty may never have.
+fn serves_now(pod: &Pod) -> bool {
+    alive(pod) && pod.ready
 }
 
 fn lifeless(pod: &Pod) -> bool {

@@ -1,4 +1,4 @@
-//! Charts over time as inline SVG. All charts of a report share their time axis, so that what the pointer
+//! Charts over time as inline SVG. All charts of a page share their time axis, so that what the pointer
 //! shows in one shows in all.
 
 use std::fmt::Write as _;
@@ -11,6 +11,8 @@ const LEFT: f64 = 52.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 22.0;
 const BOTTOM: f64 = 22.0;
+/// An axis of so many seconds shows hours.
+const LONG: f64 = 7_200.0;
 
 /// The time axis: when the samples were taken and the steps began, seconds.
 pub struct Axis {
@@ -49,6 +51,19 @@ pub struct Chart {
     pub series: Vec<Series>,
     /// A level that should not be passed.
     pub limit: Option<(f64, &'static str)>,
+}
+
+impl Chart {
+    /// Lines, each named in the legend.
+    pub fn lines(
+        title: &'static str,
+        unit: &'static str,
+        series: Vec<Series>,
+        limit: Option<(f64, &'static str)>,
+    ) -> Self {
+        let legend = series.iter().map(|s| (s.name.clone(), s.color)).collect();
+        Self { title, unit, legend, series, limit }
+    }
 }
 
 impl Axis {
@@ -104,7 +119,7 @@ pub fn html(chart: &Chart, axis: &Axis) -> String {
             short(value)
         );
     }
-    let minute = nice(axis.end() / 60.0 / 8.0).max(0.5);
+    let minute = if axis.end() < LONG { nice(axis.end() / 60.0 / 8.0).max(0.5) } else { 120.0 };
     let mut at = 0.0;
     while at * 60.0 <= axis.end() {
         let _ = write!(
@@ -112,7 +127,7 @@ pub fn html(chart: &Chart, axis: &Axis) -> String {
             r#"<text class="tick" x="{:.1}" y="{}" text-anchor="middle">{}</text>"#,
             axis.x(at * 60.0),
             HEIGHT - 6.0,
-            clock(at * 60.0)
+            clock(at * 60.0, axis.end())
         );
         at += minute;
     }
@@ -224,8 +239,10 @@ fn short(value: f64) -> String {
     }
 }
 
-fn clock(seconds: f64) -> String {
-    format!("{}:{:02}", seconds as u64 / 60, seconds as u64 % 60)
+/// Minutes and seconds, or hours and minutes on an axis that is hours long.
+fn clock(seconds: f64, end: f64) -> String {
+    let (seconds, unit) = (seconds as u64, if end < LONG { 1 } else { 60 });
+    format!("{}:{:02}", seconds / unit / 60, seconds / unit % 60)
 }
 
 #[cfg(test)]

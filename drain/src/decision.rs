@@ -84,6 +84,8 @@ pub struct Summary {
     pub serving: u32,
     /// Of the pods that do not drain, those that are Ready.
     pub ready: u32,
+    /// Pods of old revisions that the partition keeps, once no other of them is left; else 0.
+    pub kept: u32,
     /// Drains that run, oldest first.
     pub drains: Vec<DrainProgress>,
     /// Why what should happen does not, most important first.
@@ -109,6 +111,8 @@ pub struct DrainProgress {
     pub uid: String,
     /// How far it is.
     pub phase: PodDrainPhase,
+    /// Since when.
+    pub since: Timestamp,
     /// What it drains for.
     pub reason: DrainReason,
     /// Why it was chosen.
@@ -117,6 +121,10 @@ pub struct DrainProgress {
     pub sockets: Option<u64>,
     /// Sockets that are left, when they are known.
     pub remaining: Option<u64>,
+    /// Sockets that have been moved, as the server last said; `None` when it does not.
+    pub moved: Option<u64>,
+    /// Of these, closed because the deadline had come.
+    pub cut: u64,
     /// When the drain began.
     pub started: Timestamp,
     /// When what is left is closed.
