@@ -315,7 +315,7 @@ impl Reader<'_> {
             }
             Marker::F32 => {
                 let n = self.array()?;
-                self.number(f32::from_be_bytes(n))?
+                self.number(f64::from(f32::from_be_bytes(n)))?
             }
             Marker::F64 => {
                 let n = self.array()?;
@@ -551,6 +551,14 @@ mod tests {
     fn depth_is_bounded() {
         assert!(matches!(json_of(&[0x91; 100_000]), Err(MsgpackError::TooDeep)));
         assert!(from_json(&"[".repeat(100_000), &[]).is_err());
+    }
+
+    #[test]
+    fn numbers_keep_their_last_bit() {
+        for json in ["1.846333e+37", "0.1", "2.2250738585072014e-308", "123456.78901234567"] {
+            assert_eq!(json_of(&from_json(json, &[]).unwrap()).unwrap().json, json);
+        }
+        assert_eq!(json_of(&[0xca, 0x3d, 0xcc, 0xcc, 0xcd]).unwrap().json, "0.10000000149011612");
     }
 
     #[test]

@@ -101,9 +101,20 @@ impl<T> Outbox<T> {
         self.serve_all();
     }
 
+    /// The stream cannot be read: serves own sockets what it has taken already. With nothing more to write, nobody else
+    /// would notice that it does not come back.
+    pub fn unread(&mut self) {
+        self.serve_up_to(self.landed);
+    }
+
     fn serve_all(&mut self) {
+        self.serve_up_to(self.items.len());
+    }
+
+    /// Serves the first `end` items.
+    fn serve_up_to(&mut self, end: usize) {
         let first = self.items.partition_point(|item| item.seq <= self.served);
-        for item in self.items.range(first..).cloned().collect::<Vec<_>>() {
+        for item in self.items.range(first.min(end)..end).cloned().collect::<Vec<_>>() {
             self.serve(item);
         }
     }
@@ -165,6 +176,21 @@ mod tests {
             again = true;
         }
         served
+    }
+
+    #[test]
+    fn what_the_stream_has_taken_and_nobody_can_read_is_served_once() {
+        let mut outbox = connected();
+        for n in 1..=3 {
+            outbox.push(n, 1);
+        }
+        outbox.landed_up_to(2);
+        outbox.unread();
+        outbox.unread();
+        assert_eq!(serve(&mut outbox), [1, 2]);
+        assert_eq!(outbox.ahead(), Some(2));
+        assert!(values(outbox.came_back(2)).is_empty());
+        assert_eq!(values(outbox.came_back(3)), [3]);
     }
 
     fn connected() -> Outbox<u64> {

@@ -53,6 +53,8 @@ pub async fn run(hub: Arc<Hub>, mut reader: Reader) {
                 broken = true;
                 hub.works(READING, false);
                 hub.redis.observer().error(error.kind());
+                hub.outbox.lock().unread();
+                hub.serve_ahead();
                 tokio::time::sleep(RETRY).await;
             }
         }

@@ -207,7 +207,7 @@ async fn a_session_that_its_client_gave_up_is_gone() {
 #[tokio::test]
 async fn the_session_of_a_connected_socket_does_not_expire() {
     let redis = RedisServer::start();
-    let recovery = Some(Duration::from_millis(600));
+    let recovery = Some(Duration::from_secs(3));
     let a = server_with(&redis, StreamsOptions { recovery, ..StreamsOptions::default() }).await;
     a.adapter.persist_session(session(&a, "live", &[])).wait().await;
     a.adapter.persist_session(session(&a, "parked", &[])).wait().await;
