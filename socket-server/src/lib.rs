@@ -27,3 +27,4 @@ pub mod process;
 pub mod server;
 pub mod socket_port;
 pub mod stats;
+mod ticker;
