@@ -30,3 +30,4 @@ pub mod properties;
 pub mod server;
 pub mod socket_port;
 pub mod stats;
+mod ticker;

@@ -1,5 +1,6 @@
 //! `socket-server`: the companion server of a SocketFleet, as a program.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use socket_server::config::{self, Config, ConfigError, Options};
 use socket_server::process;
+use tokio::runtime::{self, Runtime};
 
 mod serve;
 
@@ -80,11 +82,16 @@ fn print(given: &Given, exposed: bool) -> anyhow::Result<()> {
 fn run(given: &Given, exposed: bool) -> anyhow::Result<()> {
     let config = load(given, exposed)?;
     socket_server::logging::init(&config.log, &config.instance_id)?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("the runtime cannot be started")?
-        .block_on(serve::serve(config))
+    runtime().context("the runtime cannot be started")?.block_on(serve::serve(config))
+}
+
+/// With one CPU there is nothing to share tasks with: they stay on one thread, and what sharing costs is saved.
+fn runtime() -> std::io::Result<Runtime> {
+    let mut builder = match std::thread::available_parallelism() {
+        Ok(NonZeroUsize::MIN) => runtime::Builder::new_current_thread(),
+        Ok(_) | Err(_) => runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
 }
 
 /// Whoever lists processes reads their arguments: a password is not taken from there.

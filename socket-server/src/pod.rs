@@ -52,7 +52,7 @@ pub struct Parts {
 }
 
 impl Pod {
-    /// A pod that serves. [`Drainer::run`] and [`watch`] are to be run beside it.
+    /// A pod that serves. [`Drainer::run`] is to be run beside it, and [`watch`] started.
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { instance, capacity, server, timings, redis, probe } = parts;
         let sockets = ServerSockets::new(&instance, server.clone());

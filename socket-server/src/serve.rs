@@ -15,12 +15,16 @@ use socket_server::drain::Signals;
 use socket_server::metrics::{self, Timings};
 use socket_server::pod::{self, Parts, Pod};
 use socket_server::process::memory::MemoryProbe;
-use socket_server::process::open_files;
+use socket_server::process::{code, open_files};
 use socket_server::server::Server;
 use socket_server::socket_port::SocketPort;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use adapter::Sharing;
+
+/// Connections that may wait to be accepted: a fleet's clients come back all at once. The system's own limit
+/// (`net.core.somaxconn`) may be lower.
+const BACKLOG: u32 = 16_384;
 
 /// Serves until a signal ends the process and its sockets have left.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
@@ -31,8 +35,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
 
     let pod = build(&config, adapter::share(&config).await?)?;
-    let sockets = listen("port", config.host, config.port).await?;
-    let admin = listen("adminPort", config.admin.host, config.admin.port).await?;
+    let sockets = listen("port", config.host, config.port)?;
+    let admin = listen("adminPort", config.admin.host, config.admin.port)?;
     let (socket_address, admin_address) = (sockets.local_addr()?, admin.local_addr()?);
     let routes = Routes {
         metrics: metrics::registry(pod.clone()),
@@ -40,9 +44,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         access: config.admin.token_file.clone().map_or(Access::Loopback, Access::Token),
     };
     let server = pod.server().clone();
-    let (watched, drained) = (pod.clone(), pod.clone());
+    let drained = pod.clone();
+    pod::watch(&pod);
     let mut serving = tokio::task::JoinSet::new();
-    serving.spawn(async move { pod::watch(&watched).await });
     serving.spawn(async move { drained.drainer().run().await });
     serving.spawn(admin::serve(admin, routes));
     serving.spawn(async move { server.serve(sockets).await });
@@ -53,10 +57,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         max_connections = config.max_connections,
         "serving"
     );
+    if let Err(error) = code::let_go_of_start() {
+        tracing::debug!(%error, "the code of the start stays mapped");
+    }
 
     let signal = signals.next().await;
-    tracing::info!(signal, open = pod.open_sockets(), "told to end");
+    let open = pod.open_sockets();
     pod.drainer().shut_down(config.shutdown_drain);
+    tracing::info!(signal, open, "told to end");
     tokio::select! {
         () = pod.drainer().drained() => tracing::info!("ended"),
         signal = signals.next() => {
@@ -90,12 +98,12 @@ fn build(config: &Config, sharing: Sharing) -> anyhow::Result<Arc<Pod>> {
 }
 
 /// Listens on the given address, or on all of IPv6 and IPv4, or on all of IPv4 where there is no IPv6.
-async fn listen(key: &str, host: Option<IpAddr>, port: u16) -> anyhow::Result<TcpListener> {
+fn listen(key: &str, host: Option<IpAddr>, port: u16) -> anyhow::Result<TcpListener> {
     let bound = match host {
-        Some(host) => TcpListener::bind(SocketAddr::new(host, port)).await,
-        None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        Some(host) => bind((host, port).into()),
+        None => match bind((Ipv6Addr::UNSPECIFIED, port).into()) {
             Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
-                TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
+                bind((Ipv4Addr::UNSPECIFIED, port).into())
             }
             bound => bound,
         },
@@ -103,4 +111,15 @@ async fn listen(key: &str, host: Option<IpAddr>, port: u16) -> anyhow::Result<Tc
     bound.with_context(|| {
         format!("{key} {port} cannot be listened on: give another number, or end who has it")
     })
+}
+
+/// As [`TcpListener::bind`], with room for more connections that wait to be accepted.
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

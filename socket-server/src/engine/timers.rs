@@ -1,5 +1,6 @@
-//! The task that turns the wheel.
+//! What turns the wheel.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,10 @@ use super::heartbeat::Pace;
 use super::wheel::Wheel;
 use super::{Close, CloseReason, Engine};
 use crate::options::EngineOptions;
+use crate::ticker;
 
 /// Lists of the wheel: with the default tick a turn takes longer than a heartbeat.
 const SLOTS: usize = 256;
-/// Timers handled before other tasks get their turn: each may cost a write.
-const BATCH: usize = 64;
 
 /// What a timer is for. It holds no connection: one that is gone is not kept by it.
 #[derive(Clone, Copy, Debug)]
@@ -65,17 +65,10 @@ impl TimerQueue {
 /// Runs the timers for as long as the engine is used by anybody else.
 pub(super) fn run(engine: &Arc<Engine>) {
     let weak = Arc::downgrade(engine);
-    let mut interval = tokio::time::interval(engine.timers.tick);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    tokio::spawn(async move {
-        loop {
-            interval.tick().await;
-            let Some(engine) = weak.upgrade() else { return };
-            for batch in engine.timers.due().chunks(BATCH) {
-                batch.iter().for_each(|timer| fire(&engine, *timer));
-                tokio::task::yield_now().await;
-            }
-        }
+    ticker::every("timers", engine.timers.tick, move || {
+        let Some(engine) = weak.upgrade() else { return ControlFlow::Break(()) };
+        engine.timers.due().into_iter().for_each(|timer| fire(&engine, timer));
+        ControlFlow::Continue(())
     });
 }
 

@@ -1,29 +1,34 @@
 //! Looks after the process while it serves: the event loop's lag, and memory before it runs out.
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use std::time::{Duration, Instant};
 
 use super::Pod;
 use crate::process::memory::Sample;
+use crate::ticker;
 
 /// Between two measurements of the lag.
 const TICK: Duration = Duration::from_millis(100);
 /// Memory is looked at once in so many ticks.
 const TICKS_PER_SAMPLE: u32 = 10;
 
-/// Watches for as long as it is polled.
-pub async fn watch(pod: &Pod) {
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for count in 0u32.. {
-        let due = ticks.tick().await;
-        pod.timings.event_loop_lag.observe(Instant::now().saturating_duration_since(due));
-        if count % TICKS_PER_SAMPLE == 0 {
-            look_at_memory(pod);
+/// Watches for as long as the pod is used by anybody else.
+pub fn watch(pod: &Arc<Pod>) {
+    let pod = Arc::downgrade(pod);
+    let mut ticks_left = 0;
+    ticker::every("watch", TICK, move || {
+        let Some(pod) = pod.upgrade() else { return ControlFlow::Break(()) };
+        if ticks_left == 0 {
+            ticks_left = TICKS_PER_SAMPLE;
+            look_at_memory(&pod);
         }
-    }
+        ticks_left -= 1;
+        let due = Instant::now();
+        tokio::spawn(async move { pod.timings.event_loop_lag.observe(due.elapsed()) });
+        ControlFlow::Continue(())
+    });
 }
 
 fn look_at_memory(pod: &Pod) {
