@@ -15,11 +15,14 @@ const SOCKETS: u64 = 3_000;
 const RUNS: usize = 500;
 const LIMIT: Duration = Duration::from_millis(10);
 
+/// A name, and what brings a fleet at rest there.
+type Case = (&'static str, fn(&mut World));
+
 fn main() -> ExitCode {
     println!("drain decisions for {PODS} pods, {RUNS} each:");
     println!("  {:<44} {:>9} {:>9} {:>9}", "state", "actions", "median", "p99");
     let mut all_fast = true;
-    let cases: [(&str, fn(&mut World)); 6] = [
+    let cases: [Case; 6] = [
         ("at rest", |_| {}),
         ("a rollout begins", |w| {
             w.cluster.api.fleet.revision = "r2".into();
