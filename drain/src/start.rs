@@ -9,6 +9,9 @@ use super::room::Room;
 use super::victims::{Candidates, Victim};
 use super::{DrainMark, Hold, Note, pacing};
 
+/// Drains that begin in one look. The next look is a second later, and a decision stays short in any fleet.
+const AT_ONCE: u32 = 250;
+
 pub(super) fn start(census: &mut Census<'_>, budget: f64, now: Timestamp, holds: &mut Vec<Hold>) {
     let mut demand = Demand::of(census);
     let mut room = Room::of(census);
@@ -21,7 +24,11 @@ pub(super) fn start(census: &mut Census<'_>, budget: f64, now: Timestamp, holds:
     }
     let mut candidates = Candidates::of(census, now);
     let unknown = Unknown::of(census);
+    let mut begun = 0;
     while demand.excess() > 0 {
+        if begun == AT_ONCE {
+            return;
+        }
         let Some(victim) = candidates.next(census, demand.surplus(), now) else { return };
         if let Err(hold) = admit(census, &victim, &demand, &room, budget, &unknown) {
             holds.push(hold);
@@ -38,6 +45,7 @@ pub(super) fn start(census: &mut Census<'_>, budget: f64, now: Timestamp, holds:
         room.release(view);
         begin(view, victim.reason, victim.why, now, deadline);
         candidates.remove(victim.index);
+        begun += 1;
     }
     // Pods that have to go one by one wait for those that replace them.
     if let Some(victim) = candidates.next(census, false, now)

@@ -4,6 +4,7 @@
 //! are replaced, then all others. Within a class: the fewest sockets; among those with about as few, the pod
 //! in the fullest zone and on the fullest node, so that the spread stays; then the youngest.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -41,55 +42,89 @@ enum Class {
     Unknown,
 }
 
-/// Those that may leave, in the order of their classes and sockets. Made once for a decision.
-pub(super) struct Candidates<'a> {
-    sorted: Vec<(Class, u64, usize)>,
-    fullness: Fullness<'a>,
+/// Those that may leave, in the order of their classes and sockets. Made once for a decision: what it needs of the pods
+/// lies side by side, for it is gone through for each victim.
+pub(super) struct Candidates {
+    sorted: Vec<Candidate>,
+    /// Serving pods by zone and by node.
+    zones: Vec<u32>,
+    nodes: Vec<u32>,
 }
 
-impl<'a> Candidates<'a> {
-    pub fn of(census: &Census<'a>, now: Timestamp) -> Self {
-        let may = |(_, v): &(usize, &View<'_>)| v.in_pool && v.serves();
-        let rank = |(i, v): (usize, &View<'_>)| (class(v, now), v.held.unwrap_or(u64::MAX), i);
-        let mut sorted: Vec<_> = census.views.iter().enumerate().filter(may).map(rank).collect();
-        sorted.sort_unstable();
-        Self { sorted, fullness: Fullness::count(census) }
+struct Candidate {
+    class: Class,
+    held: u64,
+    /// Index of its view.
+    index: usize,
+    created: Timestamp,
+    /// It has to go.
+    doomed: bool,
+    /// A partition keeps it.
+    kept: bool,
+    /// Indices into the counts.
+    zone: Option<usize>,
+    node: Option<usize>,
+}
+
+impl Candidates {
+    pub fn of(census: &Census<'_>, now: Timestamp) -> Self {
+        let (mut zones, mut nodes) = (Counts::default(), Counts::default());
+        let mut sorted = Vec::with_capacity(census.views.len());
+        for (index, view) in census.views.iter().enumerate().filter(|(_, v)| v.in_pool && v.serves()) {
+            sorted.push(Candidate {
+                class: class(view, now),
+                held: view.held.unwrap_or(u64::MAX),
+                index,
+                created: view.pod.created,
+                doomed: view.doom.is_some(),
+                kept: view.kept,
+                zone: zones.add(view.pod.zone.as_deref()),
+                node: nodes.add(view.pod.node.as_deref()),
+            });
+        }
+        sorted.sort_unstable_by_key(|c| (c.class, c.held, c.index));
+        Self { sorted, zones: zones.counts, nodes: nodes.counts }
     }
 
     /// The pod that leaves next. Pods that do not have to go are candidates only where `surplus` says that
     /// there are more of them than wanted, and never those that a partition keeps.
     pub fn next(&self, census: &Census<'_>, surplus: bool, now: Timestamp) -> Option<Victim> {
-        let eligible = |&&(_, _, i): &&(Class, u64, usize)| {
-            let view = &census.views[i];
-            view.doom.is_some() || (surplus && !view.kept)
-        };
-        let &(first, fewest, _) = self.sorted.iter().find(eligible)?;
+        let eligible = |c: &&Candidate| c.doomed || (surplus && !c.kept);
+        let start = self.sorted.iter().position(|c| eligible(&c))?;
+        let Candidate { class, held: fewest, .. } = self.sorted[start];
         let about = fewest.saturating_add((fewest as f64 * ABOUT_EQUAL) as u64);
-        let alike = |&&(class, held, _): &&(Class, u64, usize)| class == first && held <= about;
-        let alike = || self.sorted.iter().skip_while(|c| c.0 < first).take_while(alike).filter(eligible);
-        let &(_, _, index) = alike().min_by_key(|&&(_, held, index)| {
-            let view = &census.views[index];
-            let youngest_first = std::cmp::Reverse(view.pod.created);
-            (std::cmp::Reverse(self.fullness.of(index)), held, youngest_first, &view.pod.id.uid)
-        })?;
-        let view = &census.views[index];
+        let near = |c: &&Candidate| c.class == class && c.held <= about;
+        let alike = || self.sorted[start..].iter().take_while(near).filter(eligible);
+        let uid = |c: &Candidate| &census.views[c.index].pod.id.uid;
+        let chosen =
+            alike().min_by(|a, b| self.rank(a).cmp(&self.rank(b)).then_with(|| uid(a).cmp(uid(b))))?;
+        let view = &census.views[chosen.index];
         let reason = view.doom.unwrap_or(DrainReason::ScaleIn);
-        let alone = alike().nth(1).is_none();
-        let why = self.why(census, index, first, alone);
-        Some(Victim { index, broken: is_broken(view, now), reason, why })
+        let why = self.why(census, chosen, alike().nth(1).is_none());
+        Some(Victim { index: chosen.index, broken: is_broken(view, now), reason, why })
     }
 
     /// It leaves.
     pub fn remove(&mut self, index: usize) {
-        self.sorted.retain(|c| c.2 != index);
-        self.fullness.remove(index);
+        if let Some(position) = self.sorted.iter().position(|c| c.index == index) {
+            let Candidate { zone, node, .. } = self.sorted.remove(position);
+            zone.into_iter().for_each(|zone| self.zones[zone] -= 1);
+            node.into_iter().for_each(|node| self.nodes[node] -= 1);
+        }
     }
 
-    fn why(&self, census: &Census<'_>, index: usize, class: Class, alone: bool) -> String {
-        let view = &census.views[index];
+    /// Of those that are alike the first leaves: in the fullest zone, on the fullest node, fewest sockets, youngest.
+    fn rank(&self, c: &Candidate) -> impl Ord + use<> {
+        let count = |counts: &[u32], index: Option<usize>| index.map_or(0, |i| counts[i]);
+        let fullness = (count(&self.zones, c.zone), count(&self.nodes, c.node));
+        (Reverse(fullness), c.held, Reverse(c.created))
+    }
+
+    fn why(&self, census: &Census<'_>, chosen: &Candidate, alone: bool) -> String {
+        let view = &census.views[chosen.index];
         let sockets = view.held.unwrap_or(0);
         let node = view.pod.node.as_deref().unwrap_or("none");
-        match class {
+        match chosen.class {
             Class::Requested => "it was asked for by annotation".to_owned(),
             Class::Broken => format!("it is not Ready; {sockets} sockets"),
             Class::Cordoned => format!("its node {node} is cordoned; {sockets} sockets"),
@@ -105,7 +140,7 @@ impl<'a> Candidates<'a> {
                 format!("{sockets} sockets, the fewest of {} pods", self.sorted.len())
             }
             Class::Other => {
-                let (_, on_node) = self.fullness.of(index);
+                let on_node = chosen.node.map_or(0, |node| self.nodes[node]);
                 format!("{sockets} sockets, about the fewest, and its node {node} has {on_node} pods")
             }
         }
@@ -134,62 +169,22 @@ fn is_broken(view: &View<'_>, now: Timestamp) -> bool {
     view.lifeless() || (!view.pod.ready && (view.held == Some(0) || unready_for >= BROKEN_AFTER))
 }
 
-/// Serving pods by zone and by node.
-struct Fullness<'a> {
-    zones: Counts<'a>,
-    nodes: Counts<'a>,
-}
-
-/// How many views share a key, and which view has which.
+/// How many pods share a name.
 #[derive(Default)]
 struct Counts<'a> {
-    numbers: HashMap<&'a str, usize>,
-    of: Vec<Option<usize>>,
+    indices: HashMap<&'a str, usize>,
     counts: Vec<u32>,
 }
 
-impl<'a> Fullness<'a> {
-    fn count(census: &Census<'a>) -> Self {
-        let mut fullness = Self { zones: Counts::default(), nodes: Counts::default() };
-        for view in &census.views {
-            let counts = view.in_pool && view.serves();
-            fullness.zones.push(view.pod.zone.as_deref(), counts);
-            fullness.nodes.push(view.pod.node.as_deref(), counts);
-        }
-        fullness
-    }
-
-    /// Pods in the zone and on the node of a view.
-    fn of(&self, index: usize) -> (u32, u32) {
-        (self.zones.get(index), self.nodes.get(index))
-    }
-
-    fn remove(&mut self, index: usize) {
-        self.zones.remove(index);
-        self.nodes.remove(index);
-    }
-}
-
 impl<'a> Counts<'a> {
-    fn push(&mut self, key: Option<&'a str>, counts: bool) {
-        let number = key.map(|key| {
-            let next = self.numbers.len();
-            *self.numbers.entry(key).or_insert(next)
-        });
-        self.counts.resize(self.numbers.len(), 0);
-        if let Some(number) = number {
-            self.counts[number] += u32::from(counts);
+    /// Counts one more; returns the name's index.
+    fn add(&mut self, name: Option<&'a str>) -> Option<usize> {
+        let next = self.counts.len();
+        let index = *self.indices.entry(name?).or_insert(next);
+        if index == next {
+            self.counts.push(0);
         }
-        self.of.push(number);
-    }
-
-    fn get(&self, index: usize) -> u32 {
-        self.of[index].map_or(0, |number| self.counts[number])
-    }
-
-    fn remove(&mut self, index: usize) {
-        if let Some(number) = self.of[index] {
-            self.counts[number] = self.counts[number].saturating_sub(1);
-        }
+        self.counts[index] += 1;
+        Some(index)
     }
 }

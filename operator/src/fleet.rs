@@ -245,7 +245,7 @@ async fn execute(ctx: &Context, observed: &Observed, decision: &Decision) {
 
 /// Tells and counts what became of the sockets of drains that have settled; their status has been written.
 async fn tell(ctx: &Context, observed: &Observed, evidence: &Evidence) {
-    for record in &evidence.settled {
+    for record in evidence.settled.iter().filter(|record| ctx.memory.tell(&observed.id, record)) {
         let message = evidence::sentence(record);
         tracing::info!(namespace = observed.namespace, fleet = observed.name, message, "drain settled");
         report::event(ctx, observed, EventType::Normal, "DrainSettled".into(), message).await;
@@ -260,6 +260,7 @@ fn count(ctx: &Context, observed: &Observed, view: &drain::Observed, decision: &
         wanted: view.fleet.desired.into(),
         ready: decision.summary.ready.into(),
         draining: i64::try_from(decision.summary.drains.len()).unwrap_or(i64::MAX),
+        rollout_failed: view.fleet.rollout.failed,
     };
     ctx.metrics.fleet(&observed.namespace, &observed.name, numbers);
     ctx.metrics.knows(ctx.cache.fleets.len());

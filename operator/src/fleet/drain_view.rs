@@ -49,7 +49,7 @@ pub fn view(
     let pods: Vec<_> = servers
         .filter_map(|pod| {
             let node = pod.spec.as_ref().and_then(|spec| node(spec.node_name.as_deref()?));
-            let seen = drain::observe::pod(pod, node.as_deref())?;
+            let seen = drain::observe::pod(pod, node.as_deref(), &fleet.spec.pod.tolerations)?;
             Some(match counts.pods.get(&seen.id.uid) {
                 Some(count) => drain::observe::with_count(seen, count, now),
                 None => seen,

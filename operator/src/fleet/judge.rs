@@ -60,18 +60,24 @@ pub fn gave_up(observed: &Observed, revision: &str) -> Option<Timestamp> {
 impl Trial<'_> {
     /// The verdict that stands, or a new one.
     pub fn verdict(&self, now: Timestamp) -> Option<Verdict> {
-        if self.old_works()
-            && let Some(standing) = self.standing()
-        {
+        let standing = self.standing();
+        if let Some(standing) = standing.filter(|_| self.old_works()) {
             return Some(standing.clone());
         }
-        let verdict = |reason, message| Verdict { at: Time(now), reason, message };
+        let (reason, message) = self.failure(now)?;
+        // What is found again was found then.
+        let again = standing.filter(|standing| standing.reason == reason).cloned();
+        Some(again.unwrap_or(Verdict { at: Time(now), reason, message }))
+    }
+
+    /// Why the rollout fails, as things are.
+    fn failure(&self, now: Timestamp) -> Option<(RolloutFailure, String)> {
         if self.not_ready_in_time(now) {
             let message = format!(
                 "no pod of revision {} was Ready for {} s (spec.rollout.progressDeadlineSeconds)",
                 self.attempt.revision, self.spec.progress_deadline_seconds
             );
-            return Some(verdict(RolloutFailure::ProgressDeadlineExceeded, message));
+            return Some((RolloutFailure::ProgressDeadlineExceeded, message));
         }
         let (new, old) = self.refusals().filter(|_| self.old_works())?;
         let margin = f64::from(self.spec.max_connect_error_percent) / 100.0;
@@ -83,7 +89,7 @@ impl Trial<'_> {
                 new.seen,
                 old.share() * 100.0
             );
-            verdict(RolloutFailure::ConnectErrors, message)
+            (RolloutFailure::ConnectErrors, message)
         })
     }
 

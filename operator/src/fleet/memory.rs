@@ -1,10 +1,11 @@
 //! What is remembered of fleets between two looks. Losing it costs a write or a moment's wait, no more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use socketfleet_api::fleet::DrainRecord;
 use tokio::time::Instant;
 
 use crate::cache::FleetRef;
@@ -12,6 +13,9 @@ use crate::drain::{Observed, Shrink, Verifier, WrongVictims};
 
 /// After this time what the API server refused is tried again: a policy may have changed.
 const REFUSAL: Duration = Duration::from_secs(300);
+
+/// Ends of drains that are remembered: more than the status lists.
+const TOLD: usize = 100;
 
 /// What is remembered of fleets.
 #[derive(Default)]
@@ -24,6 +28,8 @@ struct Remembered {
     refused: Option<Refused>,
     scaled: HashMap<String, Scaled>,
     verifier: Verifier,
+    /// Drains whose end was told, newest last: UID of the pod, and when the drain began.
+    told: VecDeque<(String, Timestamp)>,
 }
 
 /// What the CEL rules say of one generation: a check takes longer than all the rest of a look.
@@ -110,6 +116,19 @@ impl Memory {
     /// Whether the pods that went were those.
     pub fn check(&self, fleet: &FleetRef, observed: &Observed, now: Timestamp) -> Vec<WrongVictims> {
         self.with(fleet, |r| r.verifier.check(observed, now))
+    }
+
+    /// Whether the end of a drain has yet to be told: the cache may not show the status that says that it was.
+    pub fn tell(&self, fleet: &FleetRef, record: &DrainRecord) -> bool {
+        let drain = (record.uid.clone(), record.started_at.0);
+        self.with(fleet, |r| {
+            let new = !r.told.contains(&drain);
+            if new {
+                r.told.push_back(drain);
+                r.told.drain(..r.told.len().saturating_sub(TOLD));
+            }
+            new
+        })
     }
 
     /// The fleet is gone.

@@ -26,6 +26,7 @@ pub struct Metrics {
     sockets: Family<Fleet, Gauge>,
     capacity: Family<Fleet, Gauge>,
     pods: Family<FleetPods, Gauge>,
+    rollout_failed: Family<Fleet, Gauge>,
     drains: Family<FleetDrains, Histogram, fn() -> Histogram>,
     drained: Family<FleetSockets, Counter>,
     /// Pods that a Deployment deleted and that were not the ones to go. Stays 0.
@@ -88,6 +89,8 @@ pub struct FleetNumbers {
     pub ready: i64,
     /// Pods that drain.
     pub draining: i64,
+    /// Its rollout has failed.
+    pub rollout_failed: bool,
 }
 
 /// From a pod that is nearly empty to the longest deadlines.
@@ -110,6 +113,7 @@ impl Default for Metrics {
             sockets: Family::default(),
             capacity: Family::default(),
             pods: Family::default(),
+            rollout_failed: Family::default(),
             drains: Family::new_with_constructor(drain_duration),
             drained: Family::default(),
             wrong_victims: Counter::default(),
@@ -147,6 +151,11 @@ impl Default for Metrics {
             "fleet_pods",
             "Pods of a fleet: wanted, ready (and not draining), draining",
             metrics.pods.clone(),
+        );
+        registry.register(
+            "fleet_rollout_failed",
+            "1 while a fleet's rollout counts as failed, else 0",
+            metrics.rollout_failed.clone(),
         );
         registry.register_with_unit(
             "drain_duration",
@@ -206,10 +215,11 @@ impl Metrics {
     }
 
     pub(crate) fn fleet(&self, namespace: &str, fleet: &str, numbers: FleetNumbers) {
-        let FleetNumbers { open_sockets, capacity, wanted, ready, draining } = numbers;
+        let FleetNumbers { open_sockets, capacity, wanted, ready, draining, rollout_failed } = numbers;
         let labels = Fleet { namespace: namespace.to_owned(), fleet: fleet.to_owned() };
         self.sockets.get_or_create(&labels).set(open_sockets);
         self.capacity.get_or_create(&labels).set(capacity);
+        self.rollout_failed.get_or_create(&labels).set(rollout_failed.into());
         for (state, value) in POD_STATES.into_iter().zip([wanted, ready, draining]) {
             let labels = FleetPods { namespace: namespace.to_owned(), fleet: fleet.to_owned(), state };
             self.pods.get_or_create(&labels).set(value);
@@ -231,6 +241,7 @@ impl Metrics {
         let labels = Fleet { namespace: namespace.to_owned(), fleet: fleet.to_owned() };
         self.sockets.remove(&labels);
         self.capacity.remove(&labels);
+        self.rollout_failed.remove(&labels);
         for state in POD_STATES {
             self.pods.remove(&FleetPods { namespace: namespace.to_owned(), fleet: fleet.to_owned(), state });
         }

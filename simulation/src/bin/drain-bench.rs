@@ -1,10 +1,11 @@
 //! How long the operator thinks: decisions for 2,000 pods in the states that cost most. Fails when the 99th percentile of
-//! one is above 10 ms.
+//! one is above 10 ms of computing.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::SignedDuration;
+use rustix::time::{ClockId, clock_gettime};
 use socketfleet_drain::{Fleet, Policy, Rollout, next_actions};
 use socketfleet_simulation::operator::Network;
 use socketfleet_simulation::{Cluster, Operator, Settings};
@@ -14,11 +15,14 @@ const SOCKETS: u64 = 3_000;
 const RUNS: usize = 500;
 const LIMIT: Duration = Duration::from_millis(10);
 
+/// A name, and what brings a fleet at rest there.
+type Case = (&'static str, fn(&mut World));
+
 fn main() -> ExitCode {
     println!("drain decisions for {PODS} pods, {RUNS} each:");
     println!("  {:<44} {:>9} {:>9} {:>9}", "state", "actions", "median", "p99");
     let mut all_fast = true;
-    let cases: [(&str, fn(&mut World)); 6] = [
+    let cases: [Case; 6] = [
         ("at rest", |_| {}),
         ("a rollout begins", |w| {
             w.cluster.api.fleet.revision = "r2".into();
@@ -45,9 +49,9 @@ fn main() -> ExitCode {
         let mut took = Vec::with_capacity(RUNS);
         let mut actions = 0;
         for _ in 0..RUNS {
-            let begun = Instant::now();
+            let begun = thread_time();
             let decision = next_actions(observed, now);
-            took.push(begun.elapsed());
+            took.push(thread_time() - begun);
             actions = decision.actions.len();
         }
         took.sort_unstable();
@@ -61,6 +65,11 @@ fn main() -> ExitCode {
         println!("FAILED: a decision takes longer than {}", millis(LIMIT));
         ExitCode::FAILURE
     }
+}
+
+/// Time that this thread has computed: what others do on the machine does not count.
+fn thread_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 fn millis(d: Duration) -> String {

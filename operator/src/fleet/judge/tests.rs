@@ -165,6 +165,15 @@ fn a_verdict_stands_until_a_retry_and_while_there_is_something_to_go_back_to() {
 }
 
 #[test]
+fn what_is_found_again_is_not_written_again() {
+    let mut case = Case::new(vec![pod("b", "new", false, 0)]);
+    case.attempt.failed = case.trial().verdict(at(100));
+    assert_eq!(case.trial().verdict(at(200)), case.attempt.failed);
+    case.view.pods[0].ready = true;
+    assert_eq!(case.trial().verdict(at(300)), None, "alone, it heals");
+}
+
+#[test]
 fn a_retry_gives_all_the_time_again() {
     let mut case = Case::new(vec![pod("a", "old", true, 0), pod("b", "new", false, 0)]);
     case.retried = Some(at(100));
