@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 cluster := tests/cluster/cluster
 product_images := socketfleet-operator socket-server
 other_images := redis prometheus socketfleet-client
-scripts := .ci/run demo/run images/build tests/bench/run tests/images/redis-entrypoint tests/tools/bin/helm tests/tools/bin/redis-server \
+scripts := .ci/run demo/run images/build tests/bench/run tests/images/redis-entrypoint $(addprefix tests/tools/bin/,cargo-deny helm promtool redis-server) \
 	$(addprefix tests/cluster/,cluster verify/run verify/checks verify/nothing-left)
 
 .PHONY: help
@@ -24,7 +24,7 @@ demo-down: ## End the demo and clean up
 	demo/run down
 
 ##@ Develop
-.PHONY: test test-unit soak-server test-cluster lint lint-chart fmt generate bench simulate krew clean
+.PHONY: test test-unit soak-server test-cluster lint lint-chart audit fmt generate bench simulate krew clean
 test: lint test-unit test-cluster ## All tests; needs root for the local cluster
 
 test-unit: ## Unit tests: no root, no cluster
@@ -51,6 +51,11 @@ lint-chart: ## The chart: linted, and rendered with its switches on and off
 	done
 	@! tests/tools/bin/helm template socketfleet charts/socketfleet --set replicas=-1 >/dev/null 2>&1 \
 		|| { echo 'values.schema.json lets replicas=-1 through'; exit 1; }
+
+audit: ## Licences, sources and versions of all dependencies, and, where the database can be fetched, advisories
+	tests/tools/bin/cargo-deny --locked check bans licenses sources
+	@if tests/tools/bin/cargo-deny fetch db >/dev/null 2>&1; then tests/tools/bin/cargo-deny --locked check advisories; \
+	else echo 'advisories were not checked: their database is not to be had here'; fi
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -13,7 +13,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Looks per second at all pods together: beyond it the interval grows, so that CPU stays small.
 const LOOKS_PER_SECOND: f64 = 400.0;
 /// The same while nothing happens in any fleet.
-const LOOKS_PER_SECOND_AT_REST: f64 = 100.0;
+const LOOKS_PER_SECOND_AT_REST: f64 = 80.0;
 /// A fleet rests when the counts of none of its pods have changed for this long.
 pub(super) const REST_AFTER: Duration = Duration::from_secs(60);
 /// Share by which an interval is made shorter or longer at random, so that pods that were started together
@@ -102,7 +102,7 @@ mod tests {
     fn thousands_of_pods_share_the_looks_per_second() {
         let pace = Pace::for_pods(5_000);
         assert_eq!(pace.delay(Attention::Steady, 0, MIDDLE), Duration::from_millis(12_500));
-        assert_eq!(pace.delay(Attention::Resting, 0, MIDDLE), Duration::from_secs(50));
+        assert_eq!(pace.delay(Attention::Resting, 0, MIDDLE), Duration::from_millis(62_500));
     }
 
     #[tokio::test(start_paused = true)]
@@ -114,7 +114,11 @@ mod tests {
         assert_eq!(large.stale_at(answered, Some(after(12))), after(37) + Duration::from_millis(500));
         // It was asked at rest, for the first time after 50 s.
         assert_eq!(large.stale_at(answered, Some(after(50))), after(75));
-        assert_eq!(large.stale_at(answered, None), after(150), "nobody has asked");
+        assert_eq!(
+            large.stale_at(answered, None),
+            after(187) + Duration::from_millis(500),
+            "nobody has asked"
+        );
     }
 
     #[test]

@@ -296,10 +296,10 @@ async fn thousands_of_silent_pods_do_not_keep_the_others_waiting() {
     world.servers.set(1, 42);
     seconds(120).await;
     world.servers.asked.lock().clear();
-    seconds(60).await;
+    seconds(80).await;
     let asked = world.servers.asked.lock().len();
-    assert!(asked < 60 * 450, "{asked} questions a minute");
-    assert!(world.servers.times_asked(1) >= 1, "it rests, and is asked every 50 s");
+    assert!(asked < 80 * 450, "{asked} questions in 80 s");
+    assert!(world.servers.times_asked(1) >= 1, "it rests, and is asked once a minute");
     assert_eq!(world.counts.fleet(&chat()).totals().doubt, None);
 }
 
@@ -324,9 +324,9 @@ async fn thousands_of_pods_that_rest_are_asked_less_often_until_one_has_news() {
     world.servers.set(2, 10);
     seconds(180).await;
     world.servers.asked.lock().clear();
-    seconds(100).await;
+    seconds(600).await;
     let asked = world.servers.asked.lock().len();
-    assert!((8_000..12_000).contains(&asked), "{asked} questions in 100 s");
+    assert!((42_000..54_000).contains(&asked), "{asked} questions in 600 s");
     assert_eq!(world.counts.fleet(&chat()).totals().doubt, None, "who is asked rarely is not in doubt");
 
     world.servers.set(1, 11);
