@@ -3,7 +3,6 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
-use serde_json::json;
 use socketfleet_api::contract::labels;
 use socketfleet_tests::{
     ClientOptions, History, OPERATOR_NAMESPACE, OPERATOR_PODS, Until, Weight, scenario, servers, small_fleet,
@@ -21,7 +20,7 @@ async fn a_drain_survives_the_operator_and_keeps_its_deadline() {
         clients.until_joined(100).await;
         let history = History::of(s.pods(), &servers("chat"));
 
-        s.patch_fleet("chat", json!({ "spec": { "replicas": 1 } })).await;
+        s.scale("chat", 1).await;
         clients.until("the first client moved", |c| c.reconnects > 0).await;
         let drains = |pods: &[Pod]| pods.iter().any(|p| p.annotations().contains_key(labels::DRAIN_DEADLINE));
         let pods = s.pods().until_all(&servers("chat"), "a drain's marks", drains).await;
@@ -32,14 +31,13 @@ async fn a_drain_survives_the_operator_and_keeps_its_deadline() {
         let killed = operators.delete_collection(&killed, &ListParams::default().labels(OPERATOR_PODS)).await;
         assert!(killed.unwrap().left().is_some_and(|pods| !pods.items.is_empty()), "no operator was running");
 
-        s.pods().until_gone(&victim.name_any()).await;
+        let gone = history.until_deleted(&victim.name_any()).await;
         s.until_running("chat").await;
         clients.until_joined(100).await;
         clients.settle().await.assert_no_loss();
-        let gone = history.deleted();
-        assert_eq!(gone.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), [victim.name_any()]);
+        assert_eq!(history.gone(), [victim.name_any()]);
         let deadline = |pod: &Pod| pod.annotations().get(labels::DRAIN_DEADLINE).cloned();
-        assert_eq!(deadline(&gone[0]), deadline(victim), "the deadline never moves");
+        assert_eq!(deadline(&gone), deadline(victim), "the deadline never moves");
     })
     .await;
 }

@@ -1,12 +1,8 @@
 //! Fewer pods are wanted: exactly one drained pod goes, and nobody misses a message.
 
-use kube::ResourceExt;
-use serde_json::json;
-use socketfleet_api::SocketFleet;
-use socketfleet_api::contract::labels;
-use socketfleet_tests::{
-    ClientOptions, History, Scenario, Until, Weight, scenario, servers, small_fleet, sockets_on,
-};
+use socketfleet_api::contract::PodDrainPhase;
+use socketfleet_api::fleet::DrainStatus;
+use socketfleet_tests::{ClientOptions, History, Weight, scenario, servers, small_fleet, sockets_on};
 
 #[tokio::test]
 async fn the_pod_with_the_fewest_sockets_drains_and_goes() {
@@ -21,15 +17,12 @@ async fn the_pod_with_the_fewest_sockets_drains_and_goes() {
         let fewest = *before.values().min().unwrap();
         let history = History::of(s.pods(), &servers("chat"));
         clients.mark().await;
-        scale(s, 2).await;
-        let fleet = s.fleets().until("chat", "a drain", |f| !drained(f).is_empty()).await;
-        let victim = drained(&fleet).remove(0);
+        s.scale("chat", 2).await;
+        let DrainStatus { pod: victim, message, .. } = s.until_drain("chat").await;
         let moving = before[&victim];
         // Pods that have up to a tenth more are as good a choice.
-        let why =
-            || fleet.status.iter().flat_map(|s| &s.drains).map(|d| d.message.clone()).collect::<String>();
-        assert!(moving <= fewest + fewest / 10, "{victim} ({}): {before:?}", why());
-        s.pods().until_gone(&victim).await;
+        assert!(moving <= fewest + fewest / 10, "{victim} ({message}): {before:?}");
+        history.until_deleted(&victim).await;
         s.until_running("chat").await;
 
         clients.until_joined(100).await;
@@ -37,9 +30,8 @@ async fn the_pod_with_the_fewest_sockets_drains_and_goes() {
         stats.assert_no_loss();
         assert_eq!(stats.reconnects, moving, "only the victim's clients move: {stats:#?}");
         assert_eq!((stats.recovered, stats.maintenance), (moving, moving));
-        let gone = history.deleted();
-        assert_eq!(gone.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), [victim]);
-        assert_eq!(gone[0].annotations().get(labels::DRAIN_PHASE).map(String::as_str), Some("Empty"));
+        assert_eq!(history.gone(), [&*victim]);
+        assert_eq!(history.phases(&victim).last(), Some(&PodDrainPhase::Empty));
     })
     .await;
 }
@@ -57,25 +49,17 @@ async fn a_drain_is_taken_back_when_the_pods_are_wanted_again() {
         clients.until_joined(100).await;
         let history = History::of(s.pods(), &servers("chat"));
 
-        scale(s, 1).await;
-        s.fleets().until("chat", "a drain", |f| !drained(f).is_empty()).await;
+        s.scale("chat", 1).await;
+        s.until_drain("chat").await;
         clients.until("the first client moved", |c| c.reconnects > 0).await;
-        scale(s, 2).await;
+        s.scale("chat", 2).await;
         s.until_running("chat").await;
 
         clients.until_joined(100).await;
         let stats = clients.settle().await;
         stats.assert_no_loss();
         assert!(stats.reconnects < 40, "the drain went on: {stats:#?}");
-        assert_eq!(history.deleted().len(), 0);
+        assert!(history.gone().is_empty());
     })
     .await;
-}
-
-async fn scale(s: &Scenario, replicas: i32) {
-    s.patch_fleet("chat", json!({ "spec": { "replicas": replicas } })).await;
-}
-
-fn drained(fleet: &SocketFleet) -> Vec<String> {
-    fleet.status.iter().flat_map(|s| &s.drains).map(|d| d.pod.clone()).collect()
 }

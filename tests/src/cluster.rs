@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use crate::faults::has_machines;
+
 /// Namespace of the operator.
 pub const OPERATOR_NAMESPACE: &str = "socketfleet-system";
 /// Name of the chart's release.
@@ -107,6 +109,15 @@ impl Cluster {
         self.helm(&args).map(drop)
     }
 
+    /// Brings the operator and the machines back to what every test finds, after one that has changed them.
+    pub(crate) fn put_right(&self) -> Result<()> {
+        if has_machines() {
+            self.script(&["start", "cp"])?;
+        }
+        self.kubectl(&["uncordon", "--selector", "kubernetes.io/os=linux"])?;
+        self.install_operator(&[])
+    }
+
     /// Runs `tests/cluster/cluster` on this cluster.
     pub fn script(&self, args: &[&str]) -> Result<String> {
         output(Command::new(repository().join("tests/cluster/cluster")).args(args).envs(&self.environment))
@@ -114,7 +125,7 @@ impl Cluster {
 
     /// Runs `kubectl`, gives what it printed.
     pub fn kubectl(&self, args: &[&str]) -> Result<String> {
-        output(Command::new("kubectl").args(args).envs(&self.environment))
+        self.run("kubectl", args)
     }
 
     /// Runs `kubectl` with something on its standard input.
@@ -124,9 +135,14 @@ impl Cluster {
         output_with(&mut command, input)
     }
 
+    /// Runs another program that reads `KUBECONFIG`, gives what it printed.
+    pub fn run(&self, program: &str, args: &[&str]) -> Result<String> {
+        output(Command::new(program).args(args).envs(&self.environment))
+    }
+
     /// Runs `helm`, gives what it printed.
     pub fn helm(&self, args: &[&str]) -> Result<String> {
-        output(Command::new("helm").args(args).envs(&self.environment))
+        self.run("helm", args)
     }
 
     /// Where its kubeconfig is.

@@ -7,6 +7,7 @@
 
 mod clients;
 mod cluster;
+mod faults;
 mod fleets;
 mod history;
 mod scenario;
@@ -15,6 +16,7 @@ mod until;
 
 pub use clients::{ClientOptions, Clients};
 pub use cluster::{Cluster, IMAGES, OPERATOR_NAMESPACE, OPERATOR_PODS, RELEASE, TAG, repository};
+pub use faults::{Blow, has_machines, kill_operator, leader};
 pub use fleets::{fleet, servers, small_fleet, sockets_on};
 pub use history::History;
 pub use scenario::{Scenario, Weight, scenario};

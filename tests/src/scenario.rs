@@ -4,18 +4,21 @@ use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socketfleet_api::SocketFleet;
-use socketfleet_api::fleet::Phase;
+use socketfleet_api::contract::labels;
+use socketfleet_api::fleet::{DrainStatus, Phase};
 use tokio::sync::{RwLock, Semaphore};
 
 use crate::until::until_read;
-use crate::{ClientOptions, Clients, Cluster, OPERATOR_NAMESPACE, OPERATOR_PODS, Until, repository, servers};
+use crate::{
+    ClientOptions, Clients, Cluster, OPERATOR_NAMESPACE, OPERATOR_PODS, Until, is_ready, repository, servers,
+};
 
 /// What a test does to the cluster that others run on too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub enum Weight {
     Light,
     /// Pods under load: one at a time, for the machine is small.
     Heavy,
-    /// Changes what all tests use, the operator or a node: alone.
+    /// Changes what all tests use, the operator or a node: alone. It is put right again.
     Alone,
 }
 
@@ -58,11 +61,18 @@ pub async fn scenario(name: &str, weight: Weight, test: impl AsyncFnOnce(&Scenar
         tokio::task::spawn_blocking(Cluster::ready).await.unwrap_or_else(|e| resume_unwind(e.into_panic()));
     let client = cluster.client().await.expect("a client");
     let scenario = Scenario::new(cluster, client, name).await;
-    let outcome = AssertUnwindSafe(test(&scenario)).catch_unwind().await;
+    let test = async {
+        test(&scenario).await;
+        scenario.assert_right_victims().await;
+    };
+    let outcome = AssertUnwindSafe(test).catch_unwind().await;
     if outcome.is_err() {
         scenario.collect_evidence(name);
     }
     scenario.end().await;
+    if weight == Weight::Alone {
+        cluster.put_right().unwrap_or_else(|e| panic!("the cluster cannot be put right: {e:#}"));
+    }
     outcome.unwrap_or_else(|panic| resume_unwind(panic));
 }
 
@@ -163,6 +173,24 @@ impl Scenario {
         pods.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
     }
 
+    /// Asks for so many pods.
+    pub async fn scale(&self, fleet: &str, replicas: u32) {
+        self.patch_fleet(fleet, serde_json::json!({ "spec": { "replicas": replicas } })).await;
+    }
+
+    /// Waits until one of the fleet's pods drains, and gives what the status says of it.
+    pub async fn until_drain(&self, fleet: &str) -> DrainStatus {
+        let drains = |fleet: &SocketFleet| fleet.status.iter().flat_map(|s| s.drains.clone()).next();
+        let fleet = self.fleets().until(fleet, "a drain", |fleet| drains(fleet).is_some()).await;
+        drains(&fleet).expect("it has one")
+    }
+
+    /// Waits until a pod is Ready and bears no marks of a drain. The status may be ahead of them.
+    pub async fn until_serves(&self, pod: &str) {
+        let serves = |pod: &Pod| is_ready(pod) && !pod.annotations().contains_key(labels::DRAIN_PHASE);
+        self.pods().until(pod, "to serve", serves).await;
+    }
+
     /// Runs `kubectl` in the test's namespace.
     pub fn kubectl(&self, args: &[&str]) -> String {
         let args = [&["--namespace", &self.namespace], args].concat();
@@ -172,6 +200,13 @@ impl Scenario {
     /// Starts load clients against a fleet.
     pub async fn clients(&self, fleet: &str, options: &ClientOptions) -> Clients {
         Clients::start(&self.client, &self.namespace, fleet, options).await
+    }
+
+    /// No Deployment deleted another pod than the one that was emptied for it.
+    async fn assert_right_victims(&self) {
+        let wrong = ListParams::default().fields("reason=WrongVictim");
+        let wrong = self.api::<Event>().list(&wrong).await.expect("events can be listed");
+        assert!(wrong.items.is_empty(), "{:#?}", wrong.items);
     }
 
     fn collect_evidence(&self, name: &str) {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Longest wait for anything. It only ends tests that would never end: nothing asserts on time.
-const LIMIT: Duration = Duration::from_secs(240);
+pub(crate) const LIMIT: Duration = Duration::from_secs(240);
 
 /// Waits on the objects of one kind.
 pub trait Until<K> {
