@@ -205,8 +205,12 @@ async fn moved(name: &'static str) {
         loop {
             tokio::time::sleep(Duration::from_millis(120)).await;
             for connection in server.connections().into_iter().filter(|c| c.is_open()) {
-                let moving =
-                    connection.close_for_drain("server:maintenance", (&data,), Duration::from_secs(30));
+                let moving = connection.close_for_drain(
+                    &"here".into(),
+                    "server:maintenance",
+                    (&data,),
+                    Duration::from_secs(30),
+                );
                 tokio::spawn(moving.unwrap());
             }
         }
