@@ -24,11 +24,12 @@ demo-down: ## End the demo and clean up
 	demo/run down
 
 ##@ Develop
-.PHONY: test test-unit soak-server test-cluster lint lint-chart audit fmt generate bench simulate krew clean
+.PHONY: test test-unit soak soak-server test-cluster lint lint-chart audit fmt generate bench simulate krew clean
 test: lint test-unit test-cluster ## All tests; needs root for the local cluster
 
 test-unit: ## Unit tests: no root, no cluster
 	@command -v npm >/dev/null || { echo 'the servers are tested with stock clients: install Node.js 20 or later with npm'; exit 1; }
+	tests/tools/bin/redis-server --version >/dev/null # installs it where it is missing, before many tests want it at once
 	PATH="$(CURDIR)/tests/tools/bin:$$PATH" cargo test --workspace --exclude socketfleet-tests --all-features
 
 soak-server: ## The socket server's memory after 200 waves of 1,000 clients is what it was after the first (some minutes)
@@ -64,6 +65,9 @@ generate: ## Write what is generated from the code: the CRD in crds/ and in the 
 	cargo run --quiet --package socketfleet-operator -- crd > crds/socketfleets.yaml.new
 	mv crds/socketfleets.yaml.new crds/socketfleets.yaml
 	cp crds/socketfleets.yaml charts/socketfleet/files/
+
+soak: images test-images ## Long tests: 100 scale-ins in a row while pods break, an operator killed at every step; under an hour
+	$(cluster) run cargo run --package socketfleet-tests --bin soak
 
 bench: ## Measure drain decisions, the socket server beside others, then the operator with real pods and with thousands of simulated ones
 	cargo run --release --package socketfleet-simulation --bin drain-bench

@@ -4,6 +4,7 @@
 mod api_accepts_and_refuses;
 mod chart;
 mod config_holds;
+mod e2e_cancel;
 mod e2e_deadline;
 mod e2e_delete_pod;
 mod e2e_operator_restart;

@@ -47,7 +47,11 @@ impl Cluster {
 /// The operator that acts. `not` names one that did and is gone: its Lease outlives it.
 pub async fn leader(client: &Client, not: Option<&str>) -> Pod {
     let leases: Api<Lease> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
-    let holder = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
+    // The pod's name, and what tells its processes apart.
+    let holder = |lease: &Lease| {
+        let identity = lease.spec.as_ref()?.holder_identity.as_deref()?;
+        identity.split('_').next().map(str::to_owned)
+    };
     let lease = leases
         .until(LEASE, "a holder", |lease| {
             holder(lease).is_some_and(|holder| !holder.is_empty() && Some(&*holder) != not)
