@@ -8,7 +8,7 @@ use crate::support::serve;
 /// Heartbeats that do not get in the way.
 fn patient_heartbeat() -> socket_server::options::ServerOptions {
     let mut options = impatient();
-    options.engine.ping_interval = std::time::Duration::from_secs(25);
+    options.engine.ping_interval = std::time::Duration::from_secs(3_600);
     options
 }
 
