@@ -6,6 +6,7 @@ mod chart;
 mod e2e_cancel;
 mod e2e_deadline;
 mod e2e_delete_pod;
+mod e2e_node_drain;
 mod e2e_operator_killed;
 mod e2e_operator_restart;
 mod e2e_redis_restart;
