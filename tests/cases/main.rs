@@ -3,6 +3,7 @@
 
 mod api_accepts_and_refuses;
 mod chart;
+mod e2e_api_server;
 mod e2e_cancel;
 mod e2e_deadline;
 mod e2e_delete_pod;
