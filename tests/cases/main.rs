@@ -4,9 +4,12 @@
 mod api_accepts_and_refuses;
 mod chart;
 mod config_holds;
+mod e2e_api_server;
 mod e2e_cancel;
 mod e2e_deadline;
 mod e2e_delete_pod;
+mod e2e_node_drain;
+mod e2e_operator_killed;
 mod e2e_operator_restart;
 mod e2e_redis_restart;
 mod e2e_rollout;
