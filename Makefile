@@ -36,6 +36,7 @@ soak-server: ## The socket server's memory after 200 waves of 1,000 clients is w
 	SOAK_WAVES=200 SOAK_CLIENTS=1000 cargo test --package socket-server --test pod -- soak --show-output
 
 test-cluster: images test-images ## Tests with real pods, on a cluster that is up just for them unless one is already
+	cargo build --package kubectl-socketfleet
 	$(cluster) run cargo test --package socketfleet-tests
 
 lint: ## Formatting, clippy and shellcheck

@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use serde_json::json;
-use socketfleet_api::fleet::{SocketFleetStatus, condition};
+use socketfleet_api::fleet::{RevisionStatus, SocketFleetStatus, condition};
 use socketfleet_tests::{
     ClientOptions, Until, Weight, condition_is, is_ready, scenario, servers, small_fleet,
 };
@@ -39,6 +39,47 @@ async fn every_client_moves_once() {
         assert!(!stats.reconnects_per_client.contains_key(&0), "{stats:#?}");
         assert!(stats.reconnects_each() < 1.1, "{stats:#?}");
         s.api::<Deployment>().until_gone(&format!("chat-{old}")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_canary_stays_one_until_it_is_let_on() {
+    scenario("e2e_rollout_canary", Weight::Heavy, async |s| {
+        let old = s.run_fleet(&small_fleet("chat", "{replicas: 2, rollout: {partition: 1}}")).await;
+        let old = revision(&old.status);
+        let clients = s.clients("chat", &ClientOptions { sockets: 60, ..Default::default() }).await;
+        clients.until_joined(60).await;
+
+        s.patch_fleet(
+            "chat",
+            json!({ "spec": { "server": { "env": [{ "name": "RELEASE", "value": "2" }] } } }),
+        )
+        .await;
+        let halted = |status: &SocketFleetStatus| {
+            let ready = |r: &RevisionStatus| (r.replicas, r.ready_replicas) == (1, 1);
+            status.draining_replicas == 0
+                && status.revisions.len() == 2
+                && status.revisions.iter().all(ready)
+                && status.conditions.iter().any(|c| c.reason == "PartitionReached")
+        };
+        let fleet = s
+            .fleets()
+            .until("chat", "to stop at its partition", |f| f.status.as_ref().is_some_and(halted))
+            .await;
+        let new = revision(&fleet.status);
+        assert_ne!(new, old);
+        clients.until_joined(60).await;
+        clients.mark().await;
+
+        s.patch_fleet("chat", json!({ "spec": { "rollout": { "partition": 0 } } })).await;
+        s.api::<Deployment>().until_gone(&format!("chat-{old}")).await;
+        let fleet = s.until_running("chat").await;
+        assert_eq!(revision(&fleet.status), new);
+        clients.until_joined(60).await;
+        let stats = clients.settle().await;
+        stats.assert_no_loss();
+        assert!(stats.reconnects > 0 && stats.reconnects_each() < 1.1, "{stats:#?}");
     })
     .await;
 }

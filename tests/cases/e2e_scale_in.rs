@@ -1,8 +1,9 @@
 //! Fewer pods are wanted: exactly one drained pod goes, and nobody misses a message.
 
+use socketfleet_api::SocketFleet;
 use socketfleet_api::contract::PodDrainPhase;
 use socketfleet_api::fleet::DrainStatus;
-use socketfleet_tests::{ClientOptions, History, Weight, scenario, servers, small_fleet, sockets_on};
+use socketfleet_tests::{ClientOptions, History, Until, Weight, scenario, servers, small_fleet, sockets_on};
 
 #[tokio::test]
 async fn the_pod_with_the_fewest_sockets_drains_and_goes() {
@@ -30,6 +31,12 @@ async fn the_pod_with_the_fewest_sockets_drains_and_goes() {
         stats.assert_no_loss();
         assert_eq!(stats.reconnects, moving, "only the victim's clients move: {stats:#?}");
         assert_eq!((stats.recovered, stats.maintenance), (moving, moving));
+        // What the servers say that its clients came to.
+        let of_victim = |f: &SocketFleet| {
+            let mut records = f.status.iter().flat_map(|s| &s.last_drains).filter(|d| d.pod == victim);
+            records.any(|d| (d.moved, d.recovered, d.cut) == (moving as i64, moving as i64, 0))
+        };
+        s.fleets().until("chat", "the evidence of the drain", of_victim).await;
         assert_eq!(history.gone(), [&*victim]);
         assert_eq!(history.phases(&victim).last(), Some(&PodDrainPhase::Empty));
     })

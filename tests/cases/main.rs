@@ -17,5 +17,6 @@ mod e2e_scale_in;
 mod e2e_scale_out;
 mod operator_reconciles;
 mod operator_runs;
+mod plugin;
 mod prometheus_counts;
 mod samples_apply;

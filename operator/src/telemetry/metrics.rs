@@ -158,13 +158,13 @@ impl Default for Metrics {
             metrics.rollout_failed.clone(),
         );
         registry.register_with_unit(
-            "drain_duration",
+            "fleet_drain_duration",
             "From the beginning of a drain until the pod held no socket, by what it drained for",
             Unit::Seconds,
             metrics.drains.clone(),
         );
         registry.register(
-            "drained_sockets",
+            "fleet_drained_sockets",
             "Sockets of drains that have ended: moved, of these recovered by other servers, of these cut at the deadline",
             metrics.drained.clone(),
         );
@@ -293,8 +293,8 @@ mod tests {
         metrics.drained("default", "chat", &record());
         let text = metrics.text().await;
         for line in [
-            "socketfleet_drained_sockets_total{namespace=\"default\",fleet=\"chat\",outcome=\"recovered\"} 799",
-            "socketfleet_drain_duration_seconds_sum{namespace=\"default\",fleet=\"chat\",reason=\"Rollout\"} 16.0",
+            "socketfleet_fleet_drained_sockets_total{namespace=\"default\",fleet=\"chat\",outcome=\"recovered\"} 799",
+            "socketfleet_fleet_drain_duration_seconds_sum{namespace=\"default\",fleet=\"chat\",reason=\"Rollout\"} 16.0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         }
@@ -310,6 +310,7 @@ mod tests {
         metrics.fleet("default", "chat", FleetNumbers::default());
         metrics.reconciled(Duration::ZERO, Some("apply"));
         metrics.wrote(Kind::Service, "apply");
+        metrics.drained("default", "chat", &record());
         let text = metrics.text().await;
         // A gauge may have no sample yet: fleets that are counted.
         let gauge = |line: &'_ str| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge").map(str::to_owned);

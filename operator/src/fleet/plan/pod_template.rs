@@ -21,6 +21,9 @@ pub(crate) const ADMIN_MOUNT: &str = "/etc/socketfleet/admin";
 /// Where servers may write.
 pub(crate) const TMP_MOUNT: &str = "/tmp";
 
+/// Names volumes whose contents a cluster autoscaler may take away with the pod.
+const EXPENDABLE_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+
 /// User and group of the server: `nobody` of distroless images.
 const NON_ROOT: i64 = 65532;
 
@@ -51,6 +54,10 @@ fn template(fleet: &ValidatedFleet, credentials: &Credentials) -> PodTemplateSpe
     labels.extend(names::labels(&fleet.name, SERVER));
     let mut annotations = pod.annotations.clone();
     annotations.insert(CREDENTIALS.into(), credentials_hash(fleet, credentials));
+    if !mounts_tmp(fleet) {
+        // Else a cluster autoscaler keeps the node of a pod that has an emptyDir.
+        annotations.entry(EXPENDABLE_VOLUMES.into()).or_insert_with(|| TMP_VOLUME.into());
+    }
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
