@@ -282,6 +282,12 @@ pub trait Adapter: Send + Sync + 'static {
         None
     }
 
+    /// Whether a client that leaves now can be recovered by another server, or at least could not be later either:
+    /// `false` is for a state that is expected to pass.
+    fn recoverable(&self) -> bool {
+        true
+    }
+
     /// Saves the session of a live socket under its `pid`, in place of an older one. Done: it would survive this
     /// process (where the adapter can promise that).
     fn persist_session(&self, session: Session) -> Done {

@@ -44,6 +44,8 @@ pub trait Sockets: Send + Sync + 'static {
     fn untold(&self) -> u64;
     /// Whether new ones are accepted.
     fn set_accepting(&self, accepting: bool);
+    /// Whether those who leave now go on elsewhere without a loss, as far as that is promised at all.
+    fn recoverable(&self) -> bool;
     /// Tells at most `most` of them to come back, at instants spread over `spread`, and closes each one's
     /// transport once what waits for it has been sent. Returns how many were told.
     fn move_away(&self, most: u64, spread: Duration) -> u64;
@@ -61,6 +63,8 @@ struct State {
     drain: Drain,
     /// The plan's deadline as it was said: converting it back would let it tremble.
     deadline: u64,
+    /// The pace is held: nobody who left would be recovered.
+    held: bool,
 }
 
 impl<S: Sockets> Drainer<S> {
@@ -129,7 +133,7 @@ impl<S: Sockets> Drainer<S> {
     /// How far it is.
     pub fn report(&self) -> DrainReport {
         let open = self.sockets.open();
-        let State { drain, deadline } = &*self.state.lock();
+        let State { drain, deadline, held: _ } = &*self.state.lock();
         let plan = drain.plan();
         DrainReport {
             phase: drain.phase(open),
@@ -180,6 +184,19 @@ impl<S: Sockets> Drainer<S> {
         let mut state = self.state.lock();
         let Due { sockets, forced } = state.drain.due(now, self.sockets.untold());
         if sockets == 0 {
+            return;
+        }
+        // The bucket has no room for what would have left meanwhile: no burst follows.
+        let held = !forced && !self.sockets.recoverable();
+        if held != std::mem::replace(&mut state.held, held) {
+            match held {
+                true => {
+                    tracing::warn!("the drain waits: clients that left now would not be recovered elsewhere")
+                }
+                false => tracing::info!("the drain goes on"),
+            }
+        }
+        if held {
             return;
         }
         let told = self.sockets.move_away(sockets, spread(sockets));

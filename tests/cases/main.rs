@@ -11,6 +11,7 @@ mod e2e_delete_pod;
 mod e2e_node_drain;
 mod e2e_operator_killed;
 mod e2e_operator_restart;
+mod e2e_redis_in_drain;
 mod e2e_redis_restart;
 mod e2e_rollout;
 mod e2e_scale_in;

@@ -9,6 +9,7 @@ use super::*;
 struct Fake {
     open: AtomicU64,
     refusing: AtomicBool,
+    unrecoverable: AtomicBool,
 }
 
 impl Sockets for Arc<Fake> {
@@ -20,6 +21,9 @@ impl Sockets for Arc<Fake> {
     }
     fn set_accepting(&self, accepting: bool) {
         self.refusing.store(!accepting, Relaxed);
+    }
+    fn recoverable(&self) -> bool {
+        !self.unrecoverable.load(Relaxed)
     }
     fn move_away(&self, most: u64, _spread: Duration) -> u64 {
         let told = most.min(self.open());
@@ -108,6 +112,31 @@ async fn shutting_down_empties_within_the_limit_and_cannot_be_taken_back() {
     assert!(sockets.refusing.load(Relaxed), "a refused cancel changes nothing");
     tokio::time::timeout(Duration::from_secs(20), drainer.drained()).await.expect("empty in time");
     assert_eq!((drainer.report().moved, drainer.report().forced), (1_000, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn holds_while_nobody_would_be_recovered_and_goes_on_at_the_pace() {
+    let (sockets, drainer) = drainer(100);
+    drainer.request(&request(60, Some(10.0))).expect("accepted");
+    tokio::time::sleep(Duration::from_millis(1_010)).await;
+    sockets.unrecoverable.store(true, Relaxed);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(drainer.report().moved, 10);
+    sockets.unrecoverable.store(false, Relaxed);
+    tokio::time::sleep(Duration::from_millis(1_010)).await;
+    let moved = drainer.report().moved;
+    assert!((20..=21).contains(&moved), "no burst for the time that was held: {moved}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_moves_even_those_who_would_not_be_recovered() {
+    let (sockets, drainer) = drainer(100);
+    sockets.unrecoverable.store(true, Relaxed);
+    drainer.shut_down(Duration::from_secs(20));
+    tokio::time::sleep(Duration::from_secs(19)).await;
+    assert_eq!(sockets.open(), 100);
+    tokio::time::timeout(Duration::from_secs(2), drainer.drained()).await.expect("empty in time");
+    assert_eq!((drainer.report().moved, drainer.report().forced), (100, 100));
 }
 
 #[test]

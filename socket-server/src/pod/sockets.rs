@@ -132,6 +132,10 @@ impl Sockets for Arc<ServerSockets> {
         self.admit(&state);
     }
 
+    fn recoverable(&self) -> bool {
+        self.server.io().namespaces().iter().all(|namespace| namespace.adapter().recoverable())
+    }
+
     fn move_away(&self, most: u64, spread: Duration) -> u64 {
         let mut refilled = false;
         let mut told = 0;

@@ -36,6 +36,36 @@ fn sigterm_moves_every_client_to_another_server_without_a_loss() {
 }
 
 #[test]
+fn a_redis_that_is_killed_in_mid_drain_and_comes_back_empty_costs_nothing() {
+    let mut redis = Redis::start();
+    let arguments = ["--redis-url", &redis.url()];
+    let leaving = Process::start(&[&arguments[..], &["--instance-id", "leaving"]].concat());
+    let proxy = Proxy::to(leaving.port);
+    let load = Load::start(&proxy.url(), 60, "websocket");
+    let staying = Process::start(&arguments);
+
+    proxy.switch(staying.port);
+    leaving.drain(&json!({ "deadline": in_seconds(100), "reconnectsPerSecond": 10, "reason": "ScaleIn" }));
+    // Some have come back elsewhere by now, some are on their way, some have not been told.
+    load.until(|stats| stats["recovered"].as_u64() >= Some(10));
+    redis.kill();
+    leaving.logged("the drain waits: clients that left now would not be recovered elsewhere");
+    // Meanwhile they speak to each other, each side for itself.
+    let sent = load.stats()["sent"].as_u64();
+    load.until(|stats| stats["sent"].as_u64() >= sent.map(|sent| sent + 120));
+    assert_eq!(leaving.health(|_| true)["drain"]["phase"], "draining");
+    redis.start_again();
+    leaving.logged("the drain goes on");
+
+    let health = leaving.health(|health| health["drain"]["phase"] == "drained");
+    assert_eq!((&health["drain"]["moved"], &health["drain"]["forced"]), (&json!(60), &json!(0)));
+    load.until(|stats| stats["connected"] == 60);
+    let stats = load.settle();
+    assert_eq!(stats["reconnectsPerClient"], json!({ "1": 60 }), "each client moved once");
+    assert_eq!(stats["recovered"], 60);
+}
+
+#[test]
 fn a_drain_goes_at_its_pace_and_can_be_taken_back() {
     let server = Process::start(&[]);
     let load = Load::start(&format!("http://127.0.0.1:{}", server.port), 60, "polling,websocket");

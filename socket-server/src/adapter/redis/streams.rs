@@ -51,6 +51,10 @@ use crate::packet::Payload;
 /// and a round trip costs many times what an entry in it does. The first after a pause waits for nothing.
 const GATHER: Duration = Duration::from_millis(2);
 
+/// For so long after Redis has lost its data another server may not have noticed: its connections are made anew within
+/// seconds, with pauses of up to one.
+const REWRITTEN: Duration = Duration::from_secs(10);
+
 /// How the streams adapter is set up; all servers of a fleet alike.
 #[derive(Clone, Debug)]
 pub struct StreamsOptions {
@@ -201,11 +205,38 @@ impl Hub {
         }
     }
 
-    /// Redis may have lost the sessions: those of the sockets here are written again.
-    fn save_sessions_again(&self) {
+    /// Redis has lost the sessions: those of the sockets here, and of those that have just left, are written again.
+    fn save_sessions_again(self: &Arc<Self>) {
+        if self.options.recovery.is_none() {
+            return;
+        }
         self.sessions.all_lost();
         let namespaces: Vec<_> = self.namespaces.read().values().cloned().collect();
         namespaces.iter().for_each(|namespace| namespace.local.save_sessions());
+        let (hub, written) = (Arc::clone(self), self.sessions.written());
+        tokio::spawn(async move {
+            written.wait().await;
+            hub.sessions.found_again();
+        });
+    }
+
+    /// Whether Redis has what another server needs to recover a client that stands where this server stands.
+    fn recoverable(&self) -> bool {
+        self.options.recovery.is_none()
+            || (self.redis.is_connected()
+                && self.working.load(Ordering::Acquire) == READING | WRITING
+                && self.outbox.lock().ahead().is_none()
+                && !self.sessions.are_lost())
+    }
+
+    /// Whether what is missing in Redis may still be written again by the server that has it.
+    async fn has_just_lost_data(&self) -> Result<bool, RedisError> {
+        if self.sessions.were_lost_within(REWRITTEN) {
+            return Ok(true);
+        }
+        // The reader may not have noticed yet.
+        let Some(position) = *self.position.borrow() else { return Ok(true) };
+        Ok(self.redis.range(&self.options.stream, position, position, 1).await?.is_empty())
     }
 
     /// What a client that is given an event now stands at, once the stream has been handed out up to `id`.
@@ -354,6 +385,10 @@ impl Adapter for StreamsAdapter {
         self.hub.options.recovery?;
         let id = (*self.hub.position.borrow())?;
         Some(self.hub.offset(id).to_string().into())
+    }
+
+    fn recoverable(&self) -> bool {
+        self.hub.recoverable()
     }
 
     fn persist_session(&self, session: Session) -> Done {

@@ -118,12 +118,6 @@ impl Log {
         }
     }
 
-    /// Entries after the position may have been lost: nothing from before can be recovered any more.
-    pub fn gap(&mut self) {
-        let last_of = std::mem::take(&mut self.last_of);
-        *self = Self { complete_after: self.position.next(), last_of, ..Self::starting_at(self.position) };
-    }
-
     /// The records after `id`, in order.
     pub fn after(&self, id: EntryId) -> impl Iterator<Item = &Record> {
         let first = self.records.partition_point(|record| record.id <= id);
@@ -206,16 +200,5 @@ mod tests {
             [new("a", 1), new("a", 2), new("a", 1), new("a", 2), new("b", 1), new("a", 3)],
             [true, true, false, false, true, true]
         );
-    }
-
-    #[test]
-    fn after_a_gap_nothing_older_is_complete() {
-        let position = EntryId { millis: 7, number: 0 };
-        let mut log = Log::starting_at(EntryId::START);
-        log.push(record(7, &[], &[]));
-        log.advance(position);
-        log.gap();
-        assert_eq!((log.position(), log.after(EntryId::START).count()), (position, 0));
-        assert!(position < log.complete_after());
     }
 }

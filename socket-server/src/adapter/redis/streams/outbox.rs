@@ -12,6 +12,11 @@ use std::sync::Arc;
 const MAX_ITEMS: usize = 50_000;
 const MAX_BYTES: usize = 64 << 20;
 
+/// Publications that have come back and are kept, and their bytes: a Redis that loses its data may do so before the
+/// other servers have read them.
+const MAX_RECENT: usize = 256;
+const MAX_RECENT_BYTES: usize = 1 << 20;
+
 /// A publication and its number.
 #[derive(Debug)]
 pub struct Item<T> {
@@ -35,6 +40,9 @@ pub struct Outbox<T> {
     /// Up to here own sockets are served, or in `to_serve`.
     served: u64,
     to_serve: VecDeque<Arc<Item<T>>>,
+    /// The last that have come back.
+    recent: VecDeque<Arc<Item<T>>>,
+    recent_bytes: usize,
     serving: bool,
 }
 
@@ -49,6 +57,8 @@ impl<T> Default for Outbox<T> {
             away: true,
             served: 0,
             to_serve: VecDeque::new(),
+            recent: VecDeque::new(),
+            recent_bytes: 0,
             serving: false,
         }
     }
@@ -145,12 +155,35 @@ impl<T> Outbox<T> {
             let Some(item) = self.items.pop_front() else { break };
             self.bytes -= item.bytes;
             self.landed = self.landed.saturating_sub(1);
+            self.keep(item.clone());
             if item.seq > self.served {
                 self.served = item.seq;
                 due.push(item);
             }
         }
         due
+    }
+
+    fn keep(&mut self, item: Arc<Item<T>>) {
+        self.recent_bytes += item.bytes;
+        self.recent.push_back(item);
+        while self.recent.len() > MAX_RECENT || self.recent_bytes > MAX_RECENT_BYTES {
+            let Some(oldest) = self.recent.pop_front() else { break };
+            self.recent_bytes -= oldest.bytes;
+        }
+    }
+
+    /// Redis has lost the stream, but for what is numbered up to `kept`: what it had taken beyond is sent again, also
+    /// what has come back but may not have reached the other servers. Those who have had a publication know it by its
+    /// number.
+    pub fn lost(&mut self, kept: u64) {
+        let first = self.recent.partition_point(|item| item.seq <= kept);
+        for item in self.recent.drain(first..).rev() {
+            self.recent_bytes -= item.bytes;
+            self.bytes += item.bytes;
+            self.items.push_front(item);
+        }
+        self.landed = self.items.partition_point(|item| item.seq <= kept);
     }
 
     /// The last publication that own sockets have got and that has not come back.
@@ -191,6 +224,28 @@ mod tests {
         assert_eq!(outbox.ahead(), Some(2));
         assert!(values(outbox.came_back(2)).is_empty());
         assert_eq!(values(outbox.came_back(3)), [3]);
+    }
+
+    #[test]
+    fn what_redis_has_lost_is_sent_again_and_served_once() {
+        let mut outbox = connected();
+        for n in 1..=4 {
+            outbox.push(n, 1);
+        }
+        outbox.landed_up_to(3);
+        assert_eq!(values(outbox.came_back(2)), [1, 2]);
+        outbox.away();
+        assert_eq!(serve(&mut outbox), [3, 4]);
+        outbox.lost(0);
+        assert_eq!(values(outbox.unsent(9)), [1, 2, 3, 4]);
+        assert_eq!(outbox.ahead(), Some(4));
+        outbox.landed_up_to(4);
+        assert!(values(outbox.came_back(4)).is_empty());
+        assert_eq!(outbox.ahead(), None);
+        // What the new stream has is not sent once more, whether it has come back or not.
+        outbox.lost(4);
+        assert!(outbox.unsent(9).is_empty());
+        assert_eq!(outbox.ahead(), None);
     }
 
     fn connected() -> Outbox<u64> {

@@ -91,9 +91,14 @@ async fn away(hub: &Hub, known: &mut EntryId) {
         pause = (pause * 2).min(RETRY[1]);
         // A connection that broke may have carried some of the entries to the stream before: they are looked
         // for there, so that none is written twice.
+        // Looked at before anything new is written: who has seen a number passes over those below.
+        let Ok(kept) = hub.redis.range(&hub.options.stream, *known, *known, 1).await else { continue };
         let Ok(landed) = last_landed(hub, *known).await else { continue };
         let batch = {
             let mut outbox = hub.outbox.lock();
+            if kept.is_empty() {
+                outbox.lost(landed.unwrap_or(0));
+            }
             landed.inspect(|&seq| outbox.landed_up_to(seq));
             outbox.unsent(BATCH)
         };

@@ -38,7 +38,10 @@ pub async fn run(hub: Arc<Hub>, mut reader: Reader) {
         };
         match read.await {
             // It broke, and was made again, between two reads.
-            Ok(_) if reader.has_reconnected() => broken = true,
+            Ok(_) if reader.has_reconnected() => {
+                broken = true;
+                hub.works(READING, false);
+            }
             Ok(entries) => {
                 broken = false;
                 hub.works(READING, true);
@@ -85,12 +88,11 @@ async fn mark(hub: &Hub) -> Result<EntryId, RedisError> {
 }
 
 /// After an interruption: whether the stream still has the place where reading stopped.
-async fn resume(hub: &Hub, position: EntryId) -> Result<(), RedisError> {
+async fn resume(hub: &Arc<Hub>, position: EntryId) -> Result<(), RedisError> {
     if hub.redis.range(&hub.options.stream, position, position, 1).await?.is_empty() {
         tracing::error!(%position, "the stream has lost its entries while Redis was away: broadcasts of other servers may be missing");
         hub.redis.observer().error("gap");
         mark(hub).await?;
-        hub.log.lock().await.gap();
         hub.save_sessions_again();
     }
     Ok(())
@@ -116,7 +118,11 @@ async fn hand_out(hub: &Hub, entries: Vec<Entry>) {
 fn hand_out_one(hub: &Hub, log: &mut Log, entry: Entry) -> Result<Vec<Arc<Item<Publication>>>, MessageError> {
     let Some(Fields { uid, nsp, kind, data, seq }) = Fields::of(&entry) else { return Ok(Vec::new()) };
     let origin = seq.map(|seq| Origin { uid: uid.clone(), seq });
-    if origin.as_ref().is_some_and(|origin| !log.is_new(origin)) {
+    if let Some(origin) = origin.as_ref().filter(|origin| !log.is_new(origin)) {
+        // Written again, for those who have not had it: here nobody waits for it any more.
+        if origin.uid == hub.uid {
+            hub.outbox.lock().came_back(origin.seq);
+        }
         return Ok(Vec::new());
     }
     if let Some(Origin { uid: _, seq }) = origin.as_ref().filter(|origin| origin.uid == hub.uid) {

@@ -24,9 +24,9 @@ use crate::packet::Payload;
 
 /// Entries that are read at once.
 const PAGE: u64 = 1_000;
-/// How long a client is kept waiting for Redis to come back, or for this server to read as far as the client has
+/// How long a client is kept waiting for Redis to come back (a pod that is made anew takes so long), or for this server to read as far as the client has
 /// been elsewhere. Then it starts afresh, and is told so.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long what a server has given to its sockets ahead of the stream may take to get there. Redis is back by then:
 /// a server that has not written it has ended, and never will.
 const AHEAD: Duration = Duration::from_secs(3);
@@ -42,13 +42,18 @@ pub async fn restore(
 ) -> Option<RestoredSession> {
     let attempts = async {
         loop {
-            match try_restore(hub, nsp, pid, offset).await {
-                Ok(restored) => return restored,
-                Err(error) => {
-                    tracing::debug!(%error, "a session cannot be read yet");
-                    tokio::time::sleep(RETRY).await;
-                }
+            let attempt = try_restore(hub, nsp, pid, offset).await;
+            // Who has moved the client away writes a session that Redis has lost again.
+            let not_yet = match &attempt {
+                Ok(None) => hub.has_just_lost_data().await.unwrap_or(true),
+                _ => false,
+            };
+            match attempt {
+                Ok(restored) if !not_yet => return restored,
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "a session cannot be read yet"),
             }
+            tokio::time::sleep(RETRY).await;
         }
     };
     match tokio::time::timeout(PATIENCE, attempts).await {

@@ -1,6 +1,6 @@
 //! Writes sessions behind the sockets' backs: the latest of each, many in a round trip, until Redis has it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::Hub;
 use crate::adapter::redis::client::RedisError;
@@ -19,6 +20,12 @@ use crate::adapter::{Done, Room, Session};
 const RETRY: Duration = Duration::from_millis(200);
 /// Keys that are given time in one round trip.
 const BATCH: usize = 500;
+
+/// For so long the session of a client that was moved away is remembered: it is back before, and a Redis that is away
+/// for longer is waited for in vain by those who have reconnected …
+const MOVED: Duration = Duration::from_secs(60);
+/// … and so many of them.
+const MOVED_MOST: usize = 10_000;
 
 /// What is to be done with a session's key.
 enum Change {
@@ -45,6 +52,11 @@ struct State {
     waiting: Vec<oneshot::Sender<()>>,
     /// Of connected sockets, with a hash of their content: these must not expire.
     live: HashMap<ByteString, u64>,
+    /// Of clients that were moved away, with when: until they have come to another server, nobody else knows them.
+    moved: VecDeque<(Instant, Session)>,
+    lost_at: Option<Instant>,
+    /// How many times Redis has lost the sessions and does not have them again yet.
+    lost: usize,
 }
 
 impl Sessions {
@@ -52,6 +64,9 @@ impl Sessions {
     pub fn save(&self, session: Session, live: bool) -> Done {
         let (pid, hash) = (session.pid.clone(), content(&session));
         let mut state = self.state.lock();
+        if !live && session.goodbye.is_some() {
+            state.remember(session.clone());
+        }
         let before = match live {
             true => state.live.insert(pid.clone(), hash),
             false => state.live.remove(&pid),
@@ -75,7 +90,37 @@ impl Sessions {
 
     /// Nothing that was written is there any more.
     pub fn all_lost(&self) {
-        self.state.lock().live.values_mut().for_each(|hash| *hash = !*hash);
+        let mut state = self.state.lock();
+        state.lost += 1;
+        state.lost_at = Some(Instant::now());
+        // Where the client has arrived meanwhile, that server's word counts.
+        for (_, session) in std::mem::take(&mut state.moved) {
+            state.changes.entry(session.pid.clone()).or_insert(Change::Extend(session));
+        }
+        state.live.values_mut().for_each(|hash| *hash = !*hash);
+    }
+
+    /// What was lost has been written again.
+    pub fn found_again(&self) {
+        self.state.lock().lost -= 1;
+    }
+
+    /// Whether sessions that were written before may not be there.
+    pub fn are_lost(&self) -> bool {
+        self.state.lock().lost > 0
+    }
+
+    /// Whether they were lost no longer ago than this.
+    pub fn were_lost_within(&self, time: Duration) -> bool {
+        self.state.lock().lost_at.is_some_and(|at| at.elapsed() < time)
+    }
+
+    /// Done: Redis has all changes up to now.
+    pub fn written(&self) -> Done {
+        let (sender, done) = Done::later();
+        self.state.lock().waiting.push(sender);
+        self.changed.notify_one();
+        done
     }
 
     /// A session has been read for a socket that now connects here.
@@ -104,6 +149,16 @@ impl Sessions {
     }
 }
 
+impl State {
+    fn remember(&mut self, session: Session) {
+        let now = Instant::now();
+        self.moved.push_back((now, session));
+        while self.moved.len() > MOVED_MOST || self.moved.front().is_some_and(|(at, _)| now - *at > MOVED) {
+            self.moved.pop_front();
+        }
+    }
+}
+
 fn content(session: &Session) -> u64 {
     let Session { sid: _, pid: _, rooms, data, offset, goodbye: _ } = session;
     let mut hasher = DefaultHasher::new();
@@ -125,7 +180,7 @@ pub async fn write(hub: Arc<Hub>) {
     let Some(ttl) = hub.options.recovery else { return };
     loop {
         let (changes, waiting) = hub.sessions.take();
-        if changes.is_empty() {
+        if changes.is_empty() && waiting.is_empty() {
             hub.sessions.changed.notified().await;
             continue;
         }

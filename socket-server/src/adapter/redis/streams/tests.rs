@@ -11,7 +11,7 @@ use crate::adapter::redis::client::Unobserved;
 use crate::adapter::redis::testing::{
     self, FakeSocket, FakeSockets, RedisServer, event, eventually, numbers,
 };
-use crate::adapter::{Adapter, BroadcastOptions, Session};
+use crate::adapter::{Adapter, BroadcastOptions, Goodbye, Session};
 use crate::packet::Payload;
 
 type Server = testing::Server<StreamsAdapter>;
@@ -330,6 +330,55 @@ async fn a_redis_that_comes_back_empty_is_used_again() {
     a.adapter.broadcast(event(3), BroadcastOptions::default()).wait().await;
     let c = server(&redis).await;
     assert_eq!(numbers(&come_back(&c, "z", None).await.unwrap()), [3]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_on_its_way_when_redis_loses_its_data_is_recovered_with_all_that_it_missed() {
+    let mut redis = RedisServer::start();
+    let (a, b) = (server(&redis).await, server(&redis).await);
+    a.adapter.broadcast(event(0), BroadcastOptions::default()).wait().await;
+    a.adapter.persist_session(session(&a, "x", &[])).wait().await;
+    let offset = a.adapter.offset().unwrap();
+    let goodbye = Some(Goodbye::now("a".into()));
+    a.adapter.park_session(Session { goodbye, ..session(&a, "x", &[]) }).wait().await;
+    b.adapter.broadcast(event(1), BroadcastOptions::default()).wait().await;
+    redis.kill();
+    let back = async { come_back(&b, "x", Some(&offset)).await.expect("recovered") };
+    let mut back = std::pin::pin!(back);
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut back).await.is_err(), "it has to wait");
+    a.adapter.broadcast(event(2), BroadcastOptions::default());
+    redis.start_again_empty();
+    let mut got = numbers(&back.await);
+    a.adapter.broadcast(event(3), BroadcastOptions::default());
+    let received = || numbers(&b.sockets.received("x"));
+    eventually("the last", || received().contains(&3)).await;
+    got.extend(received());
+    assert_eq!(got, [1, 2, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_recoverable_until_redis_has_what_it_lost() {
+    let mut redis = RedisServer::start();
+    let a = server(&redis).await;
+    a.adapter.persist_session(session(&a, "x", &[])).wait().await;
+    eventually("at the beginning", || a.adapter.recoverable()).await;
+    redis.kill();
+    a.adapter.broadcast(event(0), BroadcastOptions::default()).wait().await;
+    eventually("not while it is away", || !a.adapter.recoverable()).await;
+    redis.start_again_empty();
+    eventually("again", || a.adapter.recoverable()).await;
+    let landed = redis.cli(&["XREVRANGE", "socket.io-stream", "+", "-"]);
+    assert!(landed.contains("seq"), "what waited was written before: {landed}");
+}
+
+#[tokio::test]
+async fn a_fleet_without_recovery_never_waits_for_it() {
+    let redis = RedisServer::start();
+    let options = StreamsOptions { recovery: None, ..StreamsOptions::default() };
+    let a = server_with(&redis, options).await;
+    drop(redis);
+    a.adapter.broadcast(event(0), BroadcastOptions::default()).wait().await;
+    assert!(a.adapter.recoverable());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
