@@ -73,9 +73,10 @@ async fn in_named_namespaces_it_needs_no_rights_elsewhere() {
 async fn of_two_one_acts_and_the_other_takes_over() {
     scenario("operator_replicas", Weight::Alone, async |s| {
         s.cluster.install_operator(&["replicas=2"]).unwrap();
-        let two_ready = |pods: &[Pod]| pods.iter().filter(|pod| is_ready(pod)).count() == 2;
-        let pods = operators(s).until_all(OPERATOR_PODS, "two operators", two_ready).await;
-        let names: Vec<String> = pods.iter().filter(|pod| is_ready(pod)).map(ResourceExt::name_any).collect();
+        let works = |pod: &&Pod| is_ready(pod) && pod.metadata.deletion_timestamp.is_none();
+        let two_work = |pods: &[Pod]| pods.iter().filter(works).count() == 2;
+        let pods = operators(s).until_all(OPERATOR_PODS, "two operators", two_work).await;
+        let names: Vec<String> = pods.iter().filter(works).map(ResourceExt::name_any).collect();
         let leads = |lease: &Lease| names.iter().any(|name| name == holder(lease));
         let leader = leases(&s.client).until(OPERATOR, "a leader", leads).await;
         s.run_fleet(&small_fleet("chat", WITHOUT_REDIS)).await;
