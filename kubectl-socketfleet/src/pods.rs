@@ -1,15 +1,20 @@
 //! The pods of a fleet with what their servers say of themselves.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
+use kube::client::Body;
 use kube::{Client, ResourceExt};
 use socketfleet_api::SocketFleet;
 use socketfleet_api::contract::{Health, labels, paths};
 
 /// Requests to pods at once.
 const PARALLEL: usize = 16;
+/// How long a pod may take to answer: one that does not is shown without its sockets.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// A pod, and its server's answer where it gave one.
 pub struct PodView {
@@ -67,7 +72,8 @@ pub async fn of(client: &Client, namespace: &str, fleet: &SocketFleet) -> Result
     let pods = Api::<Pod>::namespaced(client.clone(), namespace)
         .list(&ListParams::default().labels(&selector))
         .await?;
-    let port = fleet.spec.server.admin_port;
+    // Not the admin port, which the fleet's NetworkPolicy closes to the API server.
+    let port = fleet.spec.server.port;
     let mut views: Vec<_> = stream::iter(pods.items)
         .map(|pod| async move {
             let path = format!(
@@ -75,10 +81,7 @@ pub async fn of(client: &Client, namespace: &str, fleet: &SocketFleet) -> Result
                 pod.name_any(),
                 paths::HEALTH
             );
-            let health = match http::Request::get(path).body(Vec::new()) {
-                Ok(request) => client.request::<Health>(request).await.ok(),
-                Err(_) => None,
-            };
+            let health = tokio::time::timeout(ANSWER_WITHIN, health(client, &path)).await.ok().flatten();
             PodView { pod, health }
         })
         .buffer_unordered(PARALLEL)
@@ -86,4 +89,10 @@ pub async fn of(client: &Client, namespace: &str, fleet: &SocketFleet) -> Result
         .await;
     views.sort_by_key(|v| (std::cmp::Reverse(v.health.as_ref().map(|h| h.connections)), v.pod.name_any()));
     Ok(views)
+}
+
+/// What a server says of itself. Not by [`Client::request`]: one that drains answers 503 with the same body.
+async fn health(client: &Client, path: &str) -> Option<Health> {
+    let answer = client.send(http::Request::get(path).body(Body::empty()).ok()?).await.ok()?;
+    serde_json::from_slice(&answer.into_body().collect_bytes().await.ok()?).ok()
 }
