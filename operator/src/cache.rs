@@ -4,6 +4,7 @@
 //! the watch asks for metadata only, but for those that bear a fleet's label. On Nodes, cluster-wide, `list` and `watch`:
 //! without them cordoned and lost nodes are not noticed, and all else works.
 
+mod by_fleet;
 mod packed;
 mod trim;
 mod watch;
@@ -24,6 +25,7 @@ use crate::fleet::references::secret_refs;
 use crate::kinds::Kind;
 use crate::open_sockets::OpenSockets;
 use crate::triggers::Triggers;
+use by_fleet::{ByFleet, Names};
 use packed::Packed;
 use watch::Watch;
 
@@ -40,12 +42,12 @@ pub struct Cache {
     /// Fleets.
     pub fleets: Store<SocketFleet>,
     /// Pods of fleets: servers and Redis.
-    pub pods: Store<Pod>,
+    pods: ByFleet<Pod>,
     /// Nodes; empty without the right to see them.
     pub nodes: Store<Node>,
     /// Metadata of all Secrets, to notice those that fleets refer to.
     pub secrets: Store<PartialObjectMeta<Secret>>,
-    owned: BTreeMap<Kind, Store<Packed>>,
+    owned: BTreeMap<Kind, ByFleet<Packed>>,
 }
 
 impl Cache {
@@ -75,7 +77,7 @@ impl Cache {
         tasks.spawn(watch.run((), watcher(api(client, namespace), everything.clone()), |_| {}));
 
         let writer = Writer::<Pod>::default();
-        let pods = writer.as_reader();
+        let pods = ByFleet::new(writer.as_reader(), (), fleet_of);
         let watch = Watch {
             writer,
             kind: "Pod",
@@ -85,8 +87,9 @@ impl Cache {
             all_fleets: fleets.clone(),
             triggers: triggers.clone(),
         };
-        let mut follower = counts.follower();
+        let (index, mut listed, mut follower) = (pods.clone(), Names::default(), counts.follower());
         tasks.spawn(watch.run((), watcher(api(client, namespace), of_fleets.clone()), move |event| {
+            index.follow(&mut listed, event);
             follower.event(event);
         }));
 
@@ -109,7 +112,7 @@ impl Cache {
             .map(|kind| {
                 let resource = kind.resource();
                 let writer = Writer::<Packed>::new(resource.clone());
-                let store = writer.as_reader();
+                let objects = ByFleet::new(writer.as_reader(), resource.clone(), fleet_of);
                 let watch = Watch {
                     writer,
                     kind: kind.name(),
@@ -123,8 +126,11 @@ impl Cache {
                     Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
                     None => Api::all_with(client.clone(), resource),
                 };
-                tasks.spawn(watch.run(resource.clone(), watcher(api, of_fleets.clone()), |_| {}));
-                (kind, store)
+                let (index, mut listed) = (objects.clone(), Names::default());
+                tasks.spawn(watch.run(resource.clone(), watcher(api, of_fleets.clone()), move |event| {
+                    index.follow(&mut listed, event);
+                }));
+                (kind, objects)
             })
             .collect();
         Self { fleets, pods, nodes, secrets, owned }
@@ -135,18 +141,22 @@ impl Cache {
         let Self { fleets, pods, nodes: _, secrets, owned } = self;
         // An error means that the task has ended: then the operator is ending too.
         let _ = fleets.wait_until_ready().await;
-        let _ = pods.wait_until_ready().await;
+        let _ = pods.store().wait_until_ready().await;
         let _ = secrets.wait_until_ready().await;
-        for store in owned.values() {
-            let _ = store.wait_until_ready().await;
+        for objects in owned.values() {
+            let _ = objects.store().wait_until_ready().await;
         }
+    }
+
+    /// All pods that bear a fleet's label.
+    pub fn pods(&self) -> &Store<Pod> {
+        self.pods.store()
     }
 
     /// All objects that bear a fleet's label.
     pub fn of_fleet(&self, namespace: &str, fleet: &str) -> BTreeMap<(Kind, String), DynamicObject> {
-        let found = |(kind, store): (&Kind, &Store<Packed>)| {
-            let objects = store.state_filter(|object| belongs(object, namespace, fleet));
-            let kind = *kind;
+        let found = |(kind, objects): (&Kind, &ByFleet<Packed>)| {
+            let (kind, objects) = (*kind, objects.of_fleet(namespace, fleet));
             objects.into_iter().map(move |object| ((kind, object.name_any()), object.unpack()))
         };
         self.owned.iter().flat_map(found).collect()
@@ -154,7 +164,7 @@ impl Cache {
 
     /// The pods that bear a fleet's label.
     pub fn pods_of_fleet(&self, namespace: &str, fleet: &str) -> Vec<Arc<Pod>> {
-        self.pods.state_filter(|pod| belongs(pod, namespace, fleet))
+        self.pods.of_fleet(namespace, fleet)
     }
 }
 
@@ -197,19 +207,14 @@ where
     }
 }
 
-fn belongs<K: ResourceExt>(object: &K, namespace: &str, fleet: &str) -> bool {
-    object.meta().namespace.as_deref() == Some(namespace)
-        && object.labels().get(labels::FLEET).is_some_and(|name| name == fleet)
+/// The fleet whose label an object bears. Not the owner: a retained Redis has none, and a Pod's is its ReplicaSet.
+fn fleet_of<K: ResourceExt>(object: &K) -> Option<FleetRef> {
+    let fleet = object.labels().get(labels::FLEET)?;
+    Some(FleetRef::new(fleet).within(object.meta().namespace.as_deref()?))
 }
 
-/// The fleet whose label an object bears. Not the owner: a retained Redis has none, and a Pod's is its ReplicaSet.
 fn by_label<K: ResourceExt>(object: &K) -> Vec<FleetRef> {
-    let fleet = object.labels().get(labels::FLEET);
-    fleet
-        .zip(object.meta().namespace.as_deref())
-        .map(|(f, ns)| ObjectRef::new(f).within(ns))
-        .into_iter()
-        .collect()
+    fleet_of(object).into_iter().collect()
 }
 
 /// The fleets whose spec refers to a Secret.

@@ -43,11 +43,15 @@ enum Command {
     },
 }
 
+/// It waits most of the time: a thread for each CPU of a large node would only hold memory.
+const WORKERS: usize = 2;
+
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Run { settings, logs } => {
             let level = logs::start(&logs).with_context(|| format!("--log-level {:?}", logs.log_level))?;
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            runtime.worker_threads(WORKERS).enable_all().build()?.block_on(async {
                 let stop = stop_on_signal()?;
                 run::run(*settings, level, stop).await.context("the operator cannot start")
             })

@@ -103,7 +103,7 @@ impl OpenSockets {
         let state = self.shared.state.lock();
         let unlisted = state.unlisted != Some(0);
         match state.fleets.get(fleet) {
-            Some(found) => found.counts(unlisted, state.pace(), now),
+            Some(found) => found.counts(unlisted, state.pace(fleet), now),
             None => FleetCounts { unlisted, ..FleetCounts::default() },
         }
     }
@@ -138,8 +138,8 @@ impl OpenSockets {
     fn record(&self, uid: &Uid, answer: Result<Health, Failure>) -> Option<std::time::Duration> {
         let now = Instant::now();
         let mut state = self.shared.state.lock();
-        let pace = state.pace();
         let fleet = state.fleet_of.get(uid)?.clone();
+        let pace = state.pace(&fleet);
         let found = state.fleets.get_mut(&fleet)?;
         let entry = found.pods.get_mut(uid)?;
         let rested = found.moved.is_some_and(|moved| moved + REST_AFTER <= now);
@@ -166,8 +166,8 @@ impl OpenSockets {
     fn turn(&self, uid: &Uid) -> Option<scraper::Place> {
         let now = Instant::now();
         let mut state = self.shared.state.lock();
-        let pace = state.pace();
         let fleet = state.fleet_of.get(uid)?.clone();
+        let pace = state.pace(&fleet);
         let found = state.fleets.get_mut(&fleet)?;
         let entry = found.pods.get_mut(uid)?;
         entry.note(&mut found.sums, pace, now);
@@ -196,7 +196,7 @@ impl OpenSockets {
         let (uid, fleet, now) = (target.uid.clone(), target.fleet.clone(), Instant::now());
         let mut state = self.shared.state.lock();
         state.fleet_of.insert(uid.clone(), fleet.clone());
-        let (pace, wall) = (state.pace(), Timestamp::now());
+        let (pace, wall) = (state.pace(&fleet), Timestamp::now());
         let found = state.fleets.entry(fleet.clone()).or_default();
         let (entry, ask) = match found.pods.entry(uid.clone()) {
             btree_map::Entry::Occupied(entry) => {
@@ -245,8 +245,9 @@ impl OpenSockets {
 }
 
 impl State {
-    fn pace(&self) -> Pace {
-        Pace::for_pods(self.fleet_of.len())
+    fn pace(&self, fleet: &FleetRef) -> Pace {
+        let of_fleet = self.fleets.get(fleet).map_or(0, |found| found.pods.len());
+        Pace::new(self.fleet_of.len(), self.fleets.len(), of_fleet)
     }
 
     fn forget_if_empty(&mut self, fleet: &FleetRef) {

@@ -138,7 +138,7 @@ fn watch_scopes(
         Scope { ctx: Arc::new(ctx), triggers }
     };
     let scopes: Vec<_> = namespaces.into_iter().map(scope).collect();
-    let told = scopes.iter().map(|scope| (scope.ctx.cache.pods.clone(), scope.triggers.clone())).collect();
+    let told = scopes.iter().map(|scope| (scope.ctx.cache.pods().clone(), scope.triggers.clone())).collect();
     cache::watch_nodes(client, told, nodes, tasks);
     scopes
 }

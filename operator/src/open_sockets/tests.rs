@@ -299,7 +299,7 @@ async fn thousands_of_silent_pods_do_not_keep_the_others_waiting() {
     seconds(80).await;
     let asked = world.servers.asked.lock().len();
     assert!(asked < 80 * 450, "{asked} questions in 80 s");
-    assert!(world.servers.times_asked(1) >= 1, "it rests, and is asked once a minute");
+    assert!(world.servers.times_asked(1) >= 1, "it rests, and is asked all the same");
     assert_eq!(world.counts.fleet(&chat()).totals().doubt, None);
 }
 
@@ -326,7 +326,7 @@ async fn thousands_of_pods_that_rest_are_asked_less_often_until_one_has_news() {
     world.servers.asked.lock().clear();
     seconds(600).await;
     let asked = world.servers.asked.lock().len();
-    assert!((42_000..54_000).contains(&asked), "{asked} questions in 600 s");
+    assert!((13_500..17_000).contains(&asked), "{asked} questions in 600 s");
     assert_eq!(world.counts.fleet(&chat()).totals().doubt, None, "who is asked rarely is not in doubt");
 
     world.servers.set(1, 11);
