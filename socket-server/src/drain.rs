@@ -104,8 +104,12 @@ impl<S: Sockets> Drainer<S> {
         let before = state.drain.plan();
         change(&mut state.drain, now);
         let after = state.drain.plan();
-        if let Some(plan) = after {
-            state.deadline = unix_millis() + plan.deadline.saturating_duration_since(now).as_millis() as u64;
+        match after {
+            Some(plan) => {
+                let left = plan.deadline.saturating_duration_since(now);
+                state.deadline = unix_millis() + left.as_millis() as u64;
+            }
+            None => state.held = false,
         }
         self.sockets.set_accepting(after.is_none());
         drop(state);

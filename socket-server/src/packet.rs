@@ -13,6 +13,7 @@ pub use binary::Binary;
 pub use decode::{DecodeError, Decoder, MAX_ATTACHMENTS};
 pub use encode::encode;
 pub(crate) use msgpack::{decode_msgpack, encode_msgpack};
+pub(crate) use payload::OFFSET_FRAME;
 pub use payload::{Args, Payload, PayloadError, RawArgs};
 
 use bytestring::ByteString;

@@ -1,11 +1,15 @@
 //! The data of a packet as it travels.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize, ser::Error as _};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::binary;
+
+/// Bytes that an offset adds to a payload beside its own: a comma and quotes.
+pub(crate) const OFFSET_FRAME: usize = 3;
 
 /// Arguments that cannot be written as, or read from, JSON.
 #[derive(Debug, thiserror::Error)]
@@ -117,27 +121,32 @@ impl Payload {
 
     /// The same array with one more string at its end: how an event carries its offset.
     pub fn with_offset(&self, offset: &str) -> Self {
+        self.with_offset_in(&mut BytesMut::new(), offset)
+    }
+
+    /// The same, written into a buffer whose memory it shares with what else was written there.
+    pub fn with_offset_in(&self, buffer: &mut BytesMut, offset: &str) -> Self {
         let open = self.json.trim_end();
         let open = open.strip_suffix(']').unwrap_or(open);
-        let mut json = String::with_capacity(open.len() + offset.len() + 4);
-        json.push_str(open);
+        buffer.reserve(open.len() + offset.len() + OFFSET_FRAME);
+        buffer.put_slice(open.as_bytes());
         if open.trim_end() != "[" {
-            json.push(',');
+            buffer.put_u8(b',');
         }
         // Offsets are made by servers of this fleet, from characters that JSON does not escape; one that came
         // over Redis from elsewhere is written as what it is.
         if offset.bytes().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\')) {
-            json.push('"');
-            json.push_str(offset);
-            json.push('"');
+            buffer.put_u8(b'"');
+            buffer.put_slice(offset.as_bytes());
+            buffer.put_u8(b'"');
         } else {
-            match serde_json::to_string(offset) {
-                Ok(quoted) => json.push_str(&quoted),
-                Err(_) => return self.clone(),
-            }
+            buffer.put_slice(Value::from(offset).to_string().as_bytes());
         }
-        json.push(']');
-        Self { json: json.into(), attachments: self.attachments.clone() }
+        buffer.put_u8(b']');
+        let json = buffer.split().freeze();
+        // SAFETY: the bytes are those of strings, each whole.
+        let json = unsafe { ByteString::from_bytes_unchecked(json) };
+        Self { json, attachments: self.attachments.clone() }
     }
 }
 

@@ -3,18 +3,54 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use bytestring::ByteString;
+use smallvec::SmallVec;
 
 use crate::adapter::{BroadcastOptions, Room};
-use crate::packet::Payload;
+use crate::packet::{OFFSET_FRAME, Payload};
 
 /// What an entry costs beside its text.
 const ENTRY_OVERHEAD: usize = size_of::<Entry>() + 64;
+/// Size of a [`Chunk`].
+const CHUNK: usize = 64 << 10;
+/// Longest text that shares one: what it leaves unused of the chunk before is little.
+const SHARES: usize = CHUNK / 8;
+
+/// Memory that texts are written to one after another. An allocation for each, freed minutes later when its memory is cold,
+/// would cost more than sending the event; and a slice of the message that it came with would keep all of that.
+#[derive(Default)]
+struct Chunk(BytesMut);
+
+impl Chunk {
+    /// Calls `write` with room for `len` bytes.
+    fn with<T>(&mut self, len: usize, write: impl FnOnce(&mut BytesMut) -> T) -> T {
+        if len > SHARES {
+            return write(&mut BytesMut::with_capacity(len));
+        }
+        if self.0.capacity() < len {
+            self.0 = BytesMut::with_capacity(CHUNK);
+        }
+        write(&mut self.0)
+    }
+
+    fn rooms(&mut self, rooms: &[Room]) -> SmallVec<[Room; 1]> {
+        let copy = |room: &Room| {
+            let bytes = self.with(room.len(), |chunk| {
+                chunk.extend_from_slice(room.as_bytes());
+                chunk.split().freeze()
+            });
+            ByteString::try_from(bytes).unwrap_or_else(|_| room.clone())
+        };
+        rooms.iter().map(copy).collect()
+    }
+}
 
 struct Entry {
     at: Instant,
     data: Payload,
-    options: BroadcastOptions,
+    rooms: SmallVec<[Room; 1]>,
+    except: SmallVec<[Room; 1]>,
 }
 
 /// Events by number, oldest first. An offset names the last event that a client has seen.
@@ -23,6 +59,7 @@ pub(super) struct Log {
     /// Number of the first entry. Numbers begin at 1: offset 0 is the beginning.
     first: u64,
     bytes: usize,
+    chunk: Chunk,
     /// Tells this log's offsets from those of another process's.
     epoch: String,
     keep: Duration,
@@ -32,7 +69,7 @@ pub(super) struct Log {
 impl Log {
     pub fn new(keep: Duration, max_bytes: usize) -> Self {
         let epoch = crate::engine::new_id()[..8].to_owned();
-        Self { entries: VecDeque::new(), first: 1, bytes: 0, epoch, keep, max_bytes }
+        Self { entries: VecDeque::new(), first: 1, bytes: 0, chunk: Chunk::default(), epoch, keep, max_bytes }
     }
 
     fn offset(&self, number: u64) -> ByteString {
@@ -57,9 +94,14 @@ impl Log {
 
     /// Adds an event; returns it with its offset.
     pub fn append(&mut self, now: Instant, data: Payload, options: &BroadcastOptions) -> Payload {
-        let data = data.with_offset(&self.offset(self.next()));
-        self.bytes += data.len() + ENTRY_OVERHEAD;
-        self.entries.push_back(Entry { at: now, data: data.clone(), options: options.clone() });
+        let offset = self.offset(self.next());
+        let text = data.json().len() + offset.len() + OFFSET_FRAME;
+        let data = self.chunk.with(text, |chunk| data.with_offset_in(chunk, &offset));
+        let BroadcastOptions { rooms, except, flags: _ } = options;
+        let (rooms, except) = (self.chunk.rooms(rooms), self.chunk.rooms(except));
+        let entry = Entry { at: now, data: data.clone(), rooms, except };
+        self.bytes += entry.cost();
+        self.entries.push_back(entry);
         self.trim(now);
         data
     }
@@ -69,6 +111,7 @@ impl Log {
         self.trim(now);
         if self.entries.is_empty() {
             self.entries.shrink_to_fit();
+            self.chunk = Chunk::default();
         }
     }
 
@@ -76,7 +119,7 @@ impl Log {
         while let Some(oldest) = self.entries.front()
             && (self.bytes > self.max_bytes || now.duration_since(oldest.at) > self.keep)
         {
-            self.bytes -= oldest.data.len() + ENTRY_OVERHEAD;
+            self.bytes -= oldest.cost();
             self.entries.pop_front();
             self.first += 1;
         }
@@ -90,18 +133,26 @@ impl Log {
             return None;
         }
         let missed = self.entries.iter().skip((seen + 1 - self.first) as usize);
-        Some(missed.filter(|e| is_meant(&e.options, rooms)).map(|e| e.data.clone()).collect())
+        Some(missed.filter(|entry| entry.is_meant_for(rooms)).map(|entry| entry.data.clone()).collect())
     }
 }
 
-fn is_meant(options: &BroadcastOptions, rooms: &[Room]) -> bool {
-    let BroadcastOptions { rooms: to, except, flags: _ } = options;
-    (to.is_empty() || rooms.iter().any(|room| to.contains(room)))
-        && !rooms.iter().any(|room| except.contains(room))
+impl Entry {
+    fn cost(&self) -> usize {
+        let names = self.rooms.iter().chain(&self.except).map(|room| room.len()).sum::<usize>();
+        self.data.len() + names + ENTRY_OVERHEAD
+    }
+
+    fn is_meant_for(&self, rooms: &[Room]) -> bool {
+        (self.rooms.is_empty() || rooms.iter().any(|room| self.rooms.contains(room)))
+            && !rooms.iter().any(|room| self.except.contains(room))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn append(log: &mut Log, now: Instant, name: &str, room: &str) -> String {
@@ -155,5 +206,31 @@ mod tests {
         }
         assert!(small.entries.len() < 3);
         assert!(small.since(&begin, &["a".into()]).is_none());
+    }
+
+    #[test]
+    fn it_keeps_no_memory_of_the_message_that_named_the_room() {
+        let (mut log, now) = (Log::new(Duration::from_secs(60), 1 << 20), Instant::now());
+        let message = Bytes::from(vec![b'x'; 4_096]);
+        let options = BroadcastOptions::room(Room::try_from(message.slice(..4)).unwrap());
+        let begin = log.end();
+        log.append(now, Payload::event("e", ()).unwrap(), &options);
+        drop(options);
+        assert!(message.is_unique());
+        assert_eq!(names(log.since(&begin, &["xxxx".into()])), ["e"]);
+    }
+
+    #[test]
+    fn short_and_long_texts_come_out_as_they_went_in() {
+        let (mut log, now) = (Log::new(Duration::from_secs(60), 1 << 20), Instant::now());
+        let begin = log.end();
+        let texts: Vec<String> =
+            [0, 1, SHARES - 40, SHARES, CHUNK, 3, CHUNK - 100].map(|n| "a".repeat(n)).into();
+        for text in &texts {
+            log.append(now, Payload::event("e", (text,)).unwrap(), &BroadcastOptions::room("r"));
+        }
+        let missed = log.since(&begin, &["r".into()]).unwrap();
+        let read: Vec<String> = missed.iter().map(|payload| payload.get(1).unwrap()).collect();
+        assert_eq!(read, texts);
     }
 }
