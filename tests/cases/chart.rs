@@ -112,36 +112,3 @@ async fn fleets_outlive_an_upgrade_and_an_uninstall() {
     })
     .await;
 }
-
-#[tokio::test]
-async fn an_operator_of_named_namespaces_looks_after_these_alone() {
-    scenario("chart_watch_namespaces", Weight::Alone, async |s| {
-        s.cluster.install_operator(&[&format!("watchNamespaces={{{}}}", s.namespace)]).unwrap();
-        let elsewhere = format!("{}-not", s.namespace);
-        s.cluster.kubectl(&["create", "namespace", &elsewhere]).unwrap();
-        let others: Api<SocketFleet> = Api::namespaced(s.client.clone(), &elsewhere);
-        let fleet = small_fleet("chat", "{replicas: 1, redis: {type: None, managed: null}}");
-        others.create(&Default::default(), &fleet).await.unwrap();
-
-        // All that an operator does, with rights in this namespace alone.
-        s.run_fleet(&small_fleet("chat", "replicas: 2")).await;
-        let clients = s.clients("chat", &ClientOptions { sockets: 40, ..Default::default() }).await;
-        clients.until_joined(40).await;
-        s.until_counted("chat", 40).await;
-        s.scale("chat", 1).await;
-        let victim = s.until_drain("chat").await.pod;
-        s.pods().until_gone(&victim).await;
-        s.until_running("chat").await;
-        clients.settle().await.assert_no_loss();
-        assert_eq!(others.get("chat").await.unwrap().status, None);
-        let log =
-            s.cluster.kubectl(&["logs", "-n", OPERATOR_NAMESPACE, "-l", OPERATOR_PODS, "--tail=-1"]).unwrap();
-        assert!(!log.contains("forbidden"), "{log}");
-
-        // Once it looks after all, that one comes too.
-        s.cluster.install_operator(&[]).unwrap();
-        others.until("chat", "a status", |fleet| fleet.status.is_some()).await;
-        s.cluster.kubectl(&["delete", "namespace", &elsewhere, "--wait=false"]).unwrap();
-    })
-    .await;
-}

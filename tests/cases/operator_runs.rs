@@ -12,8 +12,8 @@ use kube::{Client, ResourceExt};
 use serde_json::json;
 use socketfleet_api::fleet::condition;
 use socketfleet_tests::{
-    OPERATOR_NAMESPACE, OPERATOR_PODS, Scenario, Until, Weight, condition_is, is_ready, repository, scenario,
-    small_fleet,
+    ClientOptions, OPERATOR_NAMESPACE, OPERATOR_PODS, Scenario, Until, Weight, condition_is, is_ready,
+    repository, scenario, small_fleet,
 };
 
 const OPERATOR: &str = "socketfleet-operator";
@@ -57,6 +57,16 @@ async fn in_named_namespaces_it_needs_no_rights_elsewhere() {
             conditions.clone().any(|c| c.type_ == "ScalingActive" && c.status == "True")
         };
         s.api::<HorizontalPodAutoscaler>().until("chat", "its metric", counted).await;
+        // All that an operator does to a fleet, down to a drain.
+        s.run_fleet(&small_fleet("drains", "replicas: 2")).await;
+        let clients = s.clients("drains", &ClientOptions { sockets: 40, ..Default::default() }).await;
+        clients.until_joined(40).await;
+        s.until_counted("drains", 40).await;
+        s.scale("drains", 1).await;
+        let victim = s.until_drain("drains").await.pod;
+        s.pods().until_gone(&victim).await;
+        s.until_running("drains").await;
+        clients.settle().await.assert_no_loss();
         let log = s.cluster.kubectl(&["logs", "-n", OPERATOR_NAMESPACE, "-l", OPERATOR_PODS, "--tail=-1"]).unwrap();
         assert!(!log.contains("orbidden"), "a right is missing:\n{log}");
         let foreign_fleet = foreign.fleets().get("foreign").await.unwrap();

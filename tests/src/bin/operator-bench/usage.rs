@@ -10,6 +10,10 @@ use socketfleet_tests::{OPERATOR_NAMESPACE, OPERATOR_PODS};
 /// What others write all the time: heartbeats, simulated pods, Events.
 const NOT_OURS: [&str; 6] = ["leases", "nodes", "pods", "events", "endpointslices", "apiservices"];
 
+/// The operator's port for metrics.
+const METRICS: u16 = 8080;
+const LOOKS: &str = "socketfleet_operator_reconcile_duration_seconds_count";
+
 /// CPU seconds used since the operator's start, and resident bytes.
 pub struct Usage {
     pub cpu_seconds: f64,
@@ -54,6 +58,20 @@ pub async fn writes(client: &Client) -> Result<u64> {
     };
     let counts = metrics.lines().filter(ours).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
     Ok(counts.sum::<f64>() as u64)
+}
+
+/// Looks at fleets that have ended since the operator's start.
+pub async fn looks(client: &Client) -> Result<u64> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    let pods = pods.list(&ListParams::default().labels(OPERATOR_PODS)).await?;
+    let mut looks = 0;
+    for pod in pods.iter().map(ResourceExt::name_any) {
+        let metrics = format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{pod}:{METRICS}/proxy/metrics");
+        let metrics = get(client, &metrics).await?;
+        let count = metrics.lines().find_map(|line| line.strip_prefix(LOOKS)).context(LOOKS)?;
+        looks += count.trim().parse::<u64>()?;
+    }
+    Ok(looks)
 }
 
 async fn get(client: &Client, path: &str) -> Result<String> {
