@@ -4,10 +4,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
-use socketfleet_api::SocketFleet;
 use socketfleet_tests::{
-    ClientOptions, Cluster, OPERATOR_NAMESPACE, OPERATOR_PODS, RELEASE, Until, Weight, repository, scenario,
-    small_fleet,
+    ClientOptions, Cluster, OPERATOR_NAMESPACE, RELEASE, Until, Weight, repository, scenario, small_fleet,
 };
 
 fn chart() -> String {

@@ -3,10 +3,13 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use serde_json::json;
+use socketfleet_api::SocketFleet;
 use socketfleet_api::fleet::{RevisionStatus, SocketFleetStatus, condition};
 use socketfleet_tests::{
-    ClientOptions, Until, Weight, condition_is, is_ready, scenario, servers, small_fleet,
+    ClientOptions, Scenario, Until, Weight, condition_is, is_ready, scenario, servers, small_fleet,
 };
+
+use super::plugin::plugin;
 
 #[tokio::test]
 async fn every_client_moves_once() {
@@ -22,14 +25,12 @@ async fn every_client_moves_once() {
             json!({ "spec": { "server": { "env": [{ "name": "RELEASE", "value": "2" }] } } }),
         )
         .await;
-        let pods = s
-            .pods()
+        s.pods()
             .until_all(&servers("chat"), "pods of the new revision only", |pods| {
                 pods.len() == 3
                     && pods.iter().all(|p| is_ready(p) && p.labels()["socketfleet.io/revision"] != old)
             })
             .await;
-        assert_eq!(pods.len(), 3);
         s.until_running("chat").await;
 
         clients.until_joined(150).await;
@@ -121,6 +122,55 @@ async fn a_bad_revision_takes_no_sockets() {
         assert_eq!(stats.reconnects, 0);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_revision_that_refuses_clients_is_taken_back() {
+    scenario("e2e_rollout_refusing", Weight::Heavy, async |s| {
+        let spec = "{replicas: 3, drain: {reconnectsPerSecond: 3}}";
+        let old = revision(&s.run_fleet(&small_fleet("chat", spec)).await.status);
+        let clients = s.clients("chat", &ClientOptions { sockets: 60, ..Default::default() }).await;
+        clients.until_joined(60).await;
+
+        // A release that asks for tokens, which no client has.
+        let env = json!([{ "name": "JWT_SECRET_FILE", "value": "/etc/passwd" }]);
+        s.patch_fleet("chat", json!({ "spec": { "server": { "env": env } } })).await;
+        let refused = |fleet: &SocketFleet| {
+            let status = fleet.status.as_ref()?;
+            let mut conditions = status.conditions.iter().filter(|c| c.type_ == condition::PROGRESSING);
+            let failed = conditions.any(|c| c.status == "False" && c.reason == "ConnectErrors");
+            failed.then(|| status.current_revision.clone())
+        };
+        let fleet = s.fleets().until("chat", "ConnectErrors", |f| refused(f).is_some()).await;
+        assert_ne!(refused(&fleet).flatten(), Some(old.clone()));
+        until_all_of(s, &old, 3).await;
+        let stats = clients.until_joined(60).await;
+        assert!(stats.errors.keys().any(|error| error.contains("connect: ")), "{stats:#?}");
+
+        let history = plugin(s, &["rollout", "history", "chat"]);
+        assert!(history.contains("failed: revision"), "{history}");
+
+        // Tried again as it is, it fails again; undone, there is nothing left to fail.
+        plugin(s, &["rollout", "retry", "chat"]);
+        s.fleets().until("chat", "a rollout that is tried again", |f| refused(f).is_none()).await;
+        s.fleets().until("chat", "ConnectErrors again", |f| refused(f).is_some()).await;
+        plugin(s, &["rollout", "undo", "chat"]);
+        until_all_of(s, &old, 3).await;
+        let fleet = s.until_running("chat").await;
+        assert_eq!(revision(&fleet.status), old);
+        clients.until_joined(60).await;
+        clients.settle().await.assert_no_loss();
+    })
+    .await;
+}
+
+async fn until_all_of(s: &Scenario, revision: &str, count: usize) {
+    s.pods()
+        .until_all(&servers("chat"), &format!("{count} pods of revision {revision} only"), |pods| {
+            pods.len() == count
+                && pods.iter().all(|p| is_ready(p) && p.labels()["socketfleet.io/revision"] == revision)
+        })
+        .await;
 }
 
 fn revision(status: &Option<SocketFleetStatus>) -> String {

@@ -4,7 +4,7 @@ use socketfleet_api::fleet::Phase;
 use socketfleet_tests::{ClientOptions, Scenario, Until, Weight, repository, scenario, small_fleet};
 
 /// Runs the plugin as built from this workspace, in the test's namespace.
-fn plugin(s: &Scenario, args: &[&str]) -> String {
+pub fn plugin(s: &Scenario, args: &[&str]) -> String {
     let program = repository().join("target/debug/kubectl-socketfleet");
     assert!(program.exists(), "build the plugin first: cargo build --package kubectl-socketfleet");
     s.cluster

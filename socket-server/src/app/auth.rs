@@ -7,7 +7,6 @@ mod source;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
@@ -17,6 +16,7 @@ pub use keys::Verifier;
 pub use source::{KeySource, SetSource, open};
 
 use super::USER_PREFIX;
+use crate::adapter::Room;
 use crate::io::{ConnectError, Namespace, Socket};
 
 /// Member of `socket.data` with the user's name.
@@ -24,22 +24,30 @@ pub const USER: &str = "userId";
 /// Member of `socket.data` with the [`Grants`].
 const GRANTS: &str = "grants";
 
-/// Lets only holders of a valid token into a namespace.
+/// Lets only holders of a valid token into a namespace, those included that come back for their session: with the rights
+/// of the token that they bring now.
 pub fn require(namespace: &Namespace, verifier: Arc<Verifier>) {
-    namespace.middleware(move |socket: Socket| std::future::ready(admit(&socket, &verifier)));
+    namespace.gate(move |socket: Socket| std::future::ready(admit(&socket, &verifier)));
     namespace.on_connection(|socket: Socket| {
+        let own = user(&socket).map(|user| Room::from(user_room(&user)));
         if socket.recovered() {
-            // Middlewares are skipped for a recovered socket: its token may have ended meanwhile.
-            if grants(&socket).is_none_or(|grants| grants.exp <= now()) {
+            let rooms = socket.rooms();
+            let same_user = match &own {
+                Some(own) => rooms.contains(own),
+                None => !rooms.iter().any(|room| room.starts_with(USER_PREFIX)),
+            };
+            if !same_user {
                 socket.disconnect(false);
+                return;
             }
-            return;
+            let grants = grants(&socket).unwrap_or_default();
+            let of_clients = |room: &&Room| *room != socket.id() && !room.starts_with(USER_PREFIX);
+            rooms.iter().filter(of_clients).filter(|r| !grants.covers(r)).for_each(|r| socket.leave(r));
+        } else if let Some(own) = own {
+            socket.join(own);
         }
         for room in grants(&socket).iter().flat_map(Grants::rooms_to_join) {
             socket.join(room);
-        }
-        if let Some(user) = user(&socket) {
-            socket.join(user_room(&user));
         }
     });
 }
@@ -65,9 +73,8 @@ fn admit(socket: &Socket, verifier: &Verifier) -> Result<(), ConnectError> {
     let claims = verifier.verify(&token).map_err(refused)?;
     let grants = serde_json::to_value(Grants::of(&claims)).map_err(|_| refused(Invalid::Other))?;
     socket.set_data(GRANTS, grants);
-    if let Some(user) = claims.sub {
-        socket.set_data(USER, user);
-    }
+    // Also that there is none: a session may have had one.
+    socket.set_data(USER, claims.sub);
     Ok(())
 }
 
@@ -79,8 +86,4 @@ fn token(socket: &Socket) -> Option<String> {
     }
     let sent = socket.auth::<Auth>().map(|auth| auth.token);
     sent.or_else(|| Some(socket.handshake().header("authorization")?.strip_prefix("Bearer ")?.to_owned()))
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -79,6 +79,7 @@ pub(super) struct Handlers {
 
 #[derive(Default, Clone)]
 struct Table {
+    gates: Vec<Middleware>,
     middlewares: Vec<Middleware>,
     connect: Vec<ConnectHandler>,
     disconnect: Vec<DisconnectHandler>,
@@ -91,6 +92,14 @@ impl Handlers {
     /// What a child of a dynamic namespace begins with.
     pub fn copy(&self) -> Self {
         Self { table: RwLock::new(self.table.read().clone()) }
+    }
+
+    pub fn add_gate(&self, gate: Middleware) {
+        self.table.write().gates.push(gate);
+    }
+
+    pub fn gates(&self) -> Vec<Middleware> {
+        self.table.read().gates.clone()
     }
 
     pub fn add_middleware(&self, middleware: Middleware) {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::client::Client;
 use super::handlers::{ConnectError, Middleware};
 use super::namespace::NamespaceInner;
@@ -23,8 +25,9 @@ pub(super) fn run(
     recovery: Option<(String, Option<String>)>,
 ) {
     let recovery = recovery.filter(|_| nsp.adapter().saves_sessions() != SaveSessions::Never);
-    let middlewares = nsp.local().handlers.middlewares();
-    if recovery.is_none() && middlewares.is_empty() {
+    let handlers = &nsp.local().handlers;
+    let (gates, middlewares) = (handlers.gates(), handlers.middlewares());
+    if recovery.is_none() && gates.is_empty() && middlewares.is_empty() {
         let socket = SocketInner::new(&nsp, conn, auth, None);
         welcome(client, &socket);
         return;
@@ -33,7 +36,7 @@ pub(super) fn run(
     tokio::spawn(async move {
         // The session belongs to the connection: it is there as long as this task holds that.
         let Some(client) = joining.conn.session::<Client>() else { return };
-        match joining.negotiate(client, recovery, &middlewares).await {
+        match joining.negotiate(client, recovery, &gates, &middlewares).await {
             Ok(Joined::Recovered(socket)) => settle(client, &socket),
             Ok(Joined::New(socket)) => welcome(client, &socket),
             Err(error) => {
@@ -62,38 +65,54 @@ impl Joining {
         &self,
         client: &Client,
         recovery: Option<(String, Option<String>)>,
+        gates: &[Middleware],
         middlewares: &[Middleware],
     ) -> Result<Joined, ConnectError> {
-        let skip = client.io.options.recovery_skips_middlewares;
-        if skip
-            && let Some((pid, offset)) = &recovery
-            && let Some(socket) = self.recover(client, pid, offset.as_deref()).await
-        {
-            return Ok(Joined::Recovered(socket));
-        }
         let socket = SocketInner::new(&self.nsp, &self.conn, self.auth.clone(), None);
-        for middleware in middlewares {
-            if let Err(error) = middleware(Socket(Arc::clone(&socket))).await {
-                self.nsp.local().remove(&socket);
-                return Err(error);
-            }
+        self.ask(&socket, gates).await?;
+        let skip = client.io.options.recovery_skips_middlewares;
+        if !skip {
+            self.ask(&socket, middlewares).await?;
         }
-        if !skip
-            && let Some((pid, offset)) = &recovery
-            && let Some(recovered) = self.recover(client, pid, offset.as_deref()).await
+        if let Some((pid, offset)) = &recovery
+            && let Some(recovered) = self.recover(client, pid, offset.as_deref(), &socket).await
         {
             self.nsp.local().remove(&socket);
             return Ok(Joined::Recovered(recovered));
         }
+        if skip {
+            self.ask(&socket, middlewares).await?;
+        }
         Ok(Joined::New(socket))
     }
 
-    /// Takes the session out of the adapter's store and attaches its socket to this connection.
-    async fn recover(&self, client: &Client, pid: &str, offset: Option<&str>) -> Option<Arc<SocketInner>> {
+    /// Asks whether a socket may join; one that may not is gone.
+    async fn ask(&self, socket: &Arc<SocketInner>, middlewares: &[Middleware]) -> Result<(), ConnectError> {
+        for middleware in middlewares {
+            if let Err(error) = middleware(Socket(Arc::clone(socket))).await {
+                self.nsp.local().remove(socket);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the session out of the adapter's store and attaches its socket to this connection. `admitted` is the socket
+    /// that the gates have seen.
+    async fn recover(
+        &self,
+        client: &Client,
+        pid: &str,
+        offset: Option<&str>,
+        admitted: &SocketInner,
+    ) -> Option<Arc<SocketInner>> {
         self.close_left_behind(pid);
         let restored = self.nsp.adapter().restore_session(pid, offset).await;
         match restored {
-            Some(restored) => {
+            Some(mut restored) => {
+                if let Value::Object(data) = &mut restored.session.data {
+                    data.extend(admitted.data());
+                }
                 client.io.stats.recovered.inc();
                 if let Some(goodbye) = &restored.session.goodbye
                     && goodbye.elapsed() < FORGOTTEN

@@ -97,6 +97,16 @@ impl Namespace {
         self.handlers().add_middleware(Arc::new(move |socket| Box::pin(middleware(socket))));
     }
 
+    /// Decides as a [`middleware`](Self::middleware) does, before those, and also about clients that come back for their
+    /// session. Who is refused keeps it, and may come again with a better answer, or to another server. What it sets in
+    /// `socket.data` takes the place of what the session had.
+    pub fn gate<F>(&self, gate: impl Fn(Socket) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Result<(), ConnectError>> + Send + 'static,
+    {
+        self.handlers().add_gate(Arc::new(move |socket| Box::pin(gate(socket))));
+    }
+
     /// Called with each socket that has joined.
     pub fn on_connection(&self, handler: impl Fn(Socket) + Send + Sync + 'static) {
         self.handlers().add_connect(Arc::new(handler));

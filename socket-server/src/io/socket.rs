@@ -102,6 +102,10 @@ impl SocketInner {
         act(self.extra.lock().get_or_insert_default())
     }
 
+    pub(super) fn data(&self) -> Map<String, Value> {
+        self.extra.lock().as_ref().map_or_else(Map::new, |extra| extra.data.clone())
+    }
+
     pub(super) fn send(&self, packet: &Packet, volatile: bool) -> Sent {
         if volatile && self.nsp.local().drops_volatile() {
             return Sent::Dropped;
@@ -342,8 +346,7 @@ impl Socket {
 
     /// `socket.data`: kept with the session, seen by other servers.
     pub fn data(&self) -> Value {
-        let extra = self.0.extra.lock();
-        Value::Object(extra.as_ref().map_or_else(Map::new, |e| e.data.clone()))
+        Value::Object(self.0.data())
     }
 
     /// One member of `socket.data`.

@@ -83,6 +83,50 @@ async function tokens(url) {
   assert.match((await reader.emitWithAck("roomMessage", { room: "lobby" })).error, /does not allow/);
 }
 
+/** A client comes back for its session with other tokens than before. */
+async function tokensOfReturning(url) {
+  const { GOOD, LESS, EXPIRED, OTHER } = process.env;
+  const writer = await connect(url, { auth: { token: GOOD } });
+  const away = await connect(url, { auth: { token: GOOD }, transports: ["websocket"] });
+  const heard = [];
+  away.on("roomMessage", ({ data }) => heard.push(data));
+  for (const room of ["lobby", "anywhere"]) await away.emitWithAck("joinRoom", room);
+  await writer.emitWithAck("roomMessage", { room: "lobby", data: 1 });
+  await until(() => heard.length === 1);
+  const comeBackWith = async (token, answer) => {
+    away.auth = { token };
+    if (away.connected) {
+      const gone = next(away, "disconnect");
+      away.io.engine.transport.ws.terminate();
+      await gone;
+    } else {
+      away.connect();
+    }
+    return next(away, answer);
+  };
+
+  const [error] = await comeBackWith(EXPIRED, "connect_error");
+  assert.match(error.message, /expired/);
+  await writer.emitWithAck("roomMessage", { room: "lobby", data: 2 });
+  await comeBackWith(GOOD, "connect");
+  assert.equal(away.recovered, true, "who was refused has kept its session");
+  await until(() => heard.length === 2);
+
+  await comeBackWith(LESS, "connect");
+  assert.equal(away.recovered, true);
+  assert.match((await away.emitWithAck("roomMessage", { room: "lobby", data: 3 })).error, /does not allow/);
+  await writer.emitWithAck("roomMessage", { room: "anywhere", data: 4 });
+  await writer.emitWithAck("roomMessage", { room: "lobby", data: 5 });
+  await until(() => heard.length === 3);
+  assert.deepEqual(heard, [1, 2, 5], "rooms that the new token does not name are left");
+
+  // To another user the session does not go.
+  const reasons = [];
+  away.on("disconnect", (reason) => reasons.push(reason));
+  await comeBackWith(OTHER, "connect");
+  await until(() => reasons.includes("io server disconnect"));
+}
+
 /** This is shard 3 of 4, to which user-1 belongs; user-2 belongs to shard 0. */
 async function shards(url) {
   await connect(url, { auth: { userId: "user-1" } });
@@ -189,5 +233,5 @@ async function joinOnce(url) {
   socket.disconnect();
 }
 
-const scenarios = { rooms, roomsRefuse, echo, tokens, shards, limits, connects, api, presence, joinOnce };
+const scenarios = { rooms, roomsRefuse, echo, tokens, tokensOfReturning, shards, limits, connects, api, presence, joinOnce };
 module.exports = Object.fromEntries(Object.entries(scenarios).map(([name, run]) => [`app: ${name}`, run]));

@@ -59,6 +59,19 @@ fn tokens() {
 }
 
 #[test]
+fn tokens_of_clients_that_come_back() {
+    let secret = file(SECRET);
+    let server = Process::start(&["--jwt-secret-file", secret.path().to_str().unwrap()]);
+    let environment = HashMap::from([
+        ("GOOD", token("ada", json!({}))),
+        ("LESS", token("ada", json!({ "rooms": ["lobby"], "permissions": ["join"] }))),
+        ("EXPIRED", token("ada", json!({ "exp": 1 }))),
+        ("OTHER", token("bob", json!({}))),
+    ]);
+    scenario("app: tokensOfReturning", &server, &environment);
+}
+
+#[test]
 fn shards() {
     scenario("app: shards", &Process::start(&["--shard-index", "3", "--shard-count", "4"]), &HashMap::new());
 }

@@ -33,20 +33,23 @@ pub struct Grants {
     rooms: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     permissions: Option<Vec<Permission>>,
-    /// When they end, Unix seconds.
-    pub(super) exp: u64,
 }
 
 impl Grants {
     /// What these claims grant.
     pub fn of(claims: &Claims) -> Self {
-        Self { rooms: claims.rooms.clone(), permissions: claims.permissions.clone(), exp: claims.exp }
+        Self { rooms: claims.rooms.clone(), permissions: claims.permissions.clone() }
     }
 
     /// Whether this may be done in a room.
     pub fn allow(&self, permission: Permission, room: &str) -> bool {
         self.permissions.as_ref().is_none_or(|permissions| permissions.contains(&permission))
-            && self.rooms.as_ref().is_none_or(|rooms| rooms.iter().any(|pattern| fits(pattern, room)))
+            && self.covers(room)
+    }
+
+    /// Whether a room is among those that the user may use.
+    pub fn covers(&self, room: &str) -> bool {
+        self.rooms.as_ref().is_none_or(|rooms| rooms.iter().any(|pattern| fits(pattern, room)))
     }
 
     /// The rooms to join at connect.

@@ -1,8 +1,14 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 use super::keys::{KeySet, Keys};
 use super::*;
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+}
 
 const SECRET: &[u8] = b"a secret of tests, long enough for HS256";
 
