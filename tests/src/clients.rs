@@ -143,8 +143,15 @@ fn pod(name: &str, fleet: &str, options: &ClientOptions, sockets: u64, pods: u64
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
             "restartPolicy": "Never",
+            // What the strictest namespaces ask for.
+            "securityContext": {
+                "runAsNonRoot": true,
+                "runAsUser": 65532,
+                "seccompProfile": { "type": "RuntimeDefault" },
+            },
             "containers": [{
                 "name": "client",
+                "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
                 "image": "localhost/socketfleet-client:dev",
                 "imagePullPolicy": "IfNotPresent",
                 "args": args,
