@@ -107,6 +107,12 @@ impl Payload {
 
     /// The array's elements from `index` on, to be sent on untouched.
     pub fn rest(&self, index: usize) -> Result<RawArgs, PayloadError> {
+        if index == 1
+            && let Some(elements) = after_name(&self.json)
+        {
+            let elements = self.json.slice_ref(elements);
+            return Ok(RawArgs { elements, attachments: self.attachments.clone() });
+        }
         let items: Vec<&RawValue> = serde_json::from_str(&self.json)?;
         let elements = match items.get(index) {
             None => ByteString::new(),
@@ -148,6 +154,14 @@ impl Payload {
         let json = unsafe { ByteString::from_bytes_unchecked(json) };
         Self { json, attachments: self.attachments.clone() }
     }
+}
+
+/// The elements behind an event's name, where that has no escapes: the text has been parsed once already.
+fn after_name(json: &str) -> Option<&str> {
+    let name = json.strip_prefix("[\"")?;
+    let end = name.find(['"', '\\'])?;
+    let after = name[end..].strip_prefix('"')?.trim_start().strip_prefix(',')?;
+    after.trim().strip_suffix(']')
 }
 
 /// The arguments of an event or ack: a tuple of up to six values, each of its own type, as `(a, b)` for
@@ -257,6 +271,17 @@ mod tests {
         let passed = Payload::event("f", payload.rest(1).unwrap()).unwrap();
         assert_eq!(passed.json(), r#"["f",1.0, {"a" : "\ud800"} ]"#);
         assert_eq!(Payload::ack(payload.rest(3).unwrap()).unwrap().json(), "[]");
+        for (json, args) in [
+            (r#"["e",1,"]"]"#, r#"[1,"]"]"#),
+            (r#"["e" , [ 1 ] ] "#, "[[ 1 ] ]"),
+            (r#"["e"]"#, "[]"),
+            (r#"["e" ]"#, "[]"),
+            (r#"["a\"b",2]"#, "[2]"),
+            (r#"[7,2]"#, "[2]"),
+        ] {
+            let payload = Payload::from_parts(json.into(), vec![]);
+            assert_eq!(Payload::ack(payload.rest(1).unwrap()).unwrap().json(), args, "{json}");
+        }
 
         let binary = Payload::event("e", (Binary::from(vec![7]),)).unwrap();
         assert_eq!(Payload::event("e", binary.rest(1).unwrap()).unwrap(), binary);
