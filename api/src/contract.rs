@@ -258,6 +258,21 @@ pub struct DrainReport {
     pub reconnects_per_second: Option<f64>,
 }
 
+impl DrainReport {
+    /// Of a server that serves `open` sockets.
+    pub const fn serving(open: u64) -> Self {
+        Self {
+            phase: DrainPhase::Serving,
+            remaining: open,
+            moved: 0,
+            forced: 0,
+            deadline: None,
+            reason: None,
+            reconnects_per_second: None,
+        }
+    }
+}
+
 /// What `/health` says in `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -131,15 +131,8 @@ mod tests {
     }
 
     fn report(pace: f64) -> DrainReport {
-        DrainReport {
-            phase: DrainPhase::Draining,
-            remaining: 9,
-            moved: 0,
-            forced: 0,
-            deadline: None,
-            reason: None,
-            reconnects_per_second: Some(pace),
-        }
+        let phase = DrainPhase::Draining;
+        DrainReport { phase, reconnects_per_second: Some(pace), ..DrainReport::serving(9) }
     }
 
     fn pod(seen: i64, pace: f64) -> Pod {

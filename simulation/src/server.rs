@@ -128,17 +128,7 @@ impl Server {
 
     /// `GET /drain`.
     pub fn report(&self) -> DrainReport {
-        let Some(drain) = &self.drain else {
-            return DrainReport {
-                phase: DrainPhase::Serving,
-                remaining: self.open,
-                moved: 0,
-                forced: 0,
-                deadline: None,
-                reason: None,
-                reconnects_per_second: None,
-            };
-        };
+        let Some(drain) = &self.drain else { return DrainReport::serving(self.open) };
         DrainReport {
             phase: if self.open == 0 { DrainPhase::Drained } else { DrainPhase::Draining },
             remaining: self.open,

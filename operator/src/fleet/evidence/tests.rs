@@ -1,5 +1,5 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use socketfleet_api::contract::{Arrivals, DrainPhase, DrainReason, DrainReport};
+use socketfleet_api::contract::{Arrivals, DrainReason, DrainReport};
 
 use super::*;
 use crate::drain::{Fleet, Policy, Rollout};
@@ -58,15 +58,7 @@ fn progress(pod: &str, phase: PodDrainPhase) -> DrainProgress {
 fn arrived(servers: &[&[u64]]) -> FleetCounts {
     let mut counts = FleetCounts::default();
     for (n, away) in servers.iter().enumerate() {
-        let drain = DrainReport {
-            phase: DrainPhase::Serving,
-            remaining: 0,
-            moved: 0,
-            forced: 0,
-            deadline: None,
-            reason: None,
-            reconnects_per_second: None,
-        };
+        let drain = DrainReport::serving(0);
         let reading = Reading {
             open: 0,
             capacity: 1_000,

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use socketfleet_api::contract::{DrainPhase, DrainReport};
+use socketfleet_api::contract::DrainReport;
 use socketfleet_api::fleet::{PodOptions, ServerSpec};
 
 use super::*;
@@ -73,15 +73,7 @@ impl Case {
 
     fn counting(mut self, connects: &[(&str, u64, u64)]) -> Self {
         let count = |&(name, connections_total, connect_errors_total): &(&str, u64, u64)| {
-            let drain = DrainReport {
-                phase: DrainPhase::Serving,
-                remaining: 0,
-                moved: 0,
-                forced: 0,
-                deadline: None,
-                reason: None,
-                reconnects_per_second: None,
-            };
+            let drain = DrainReport::serving(0);
             let reading = Reading {
                 open: 0,
                 capacity: 100,

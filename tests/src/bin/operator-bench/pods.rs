@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command};
 
 use anyhow::{Context, Result};
-use socketfleet_api::contract::{DEFAULT_ADMIN_PORT, DrainPhase, DrainReport, Health, HealthStatus, Memory};
+use socketfleet_api::contract::{DEFAULT_ADMIN_PORT, DrainReport, Health, HealthStatus, Memory};
 use socketfleet_tests::{Cluster, repository};
 
 /// Argument that makes this program answer.
@@ -36,15 +36,7 @@ impl Drop for Answers {
 
 /// Answers `GET /health` of every pod, for ever.
 pub fn answer() -> Result<()> {
-    let drain = DrainReport {
-        phase: DrainPhase::Serving,
-        remaining: 100,
-        moved: 0,
-        forced: 0,
-        deadline: None,
-        reason: None,
-        reconnects_per_second: None,
-    };
+    let drain = DrainReport::serving(100);
     let health = Health {
         status: HealthStatus::Healthy,
         instance: "simulated".into(),
