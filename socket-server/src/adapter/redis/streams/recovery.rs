@@ -20,7 +20,6 @@ use crate::adapter::redis::entry_id::EntryId;
 use crate::adapter::redis::envelope;
 use crate::adapter::redis::session;
 use crate::adapter::{Goodbye, Hold, RestoredSession, Room, Session};
-use crate::packet::Payload;
 
 /// Entries that are read at once.
 const PAGE: u64 = 1_000;
@@ -89,7 +88,7 @@ async fn try_restore(
         return Ok(None);
     }
 
-    let mut missed = Vec::new();
+    let mut missed: Vec<Record> = Vec::new();
     let mut at = offset.id;
     let log = loop {
         let log = hub.log.clone().lock_owned().await;
@@ -110,8 +109,11 @@ async fn try_restore(
         let new = page.into_iter().skip(1);
         missed.extend(new.filter_map(|entry| missed_entry(entry, nsp, &session.rooms, &offset)));
     };
+    // A page may reach further than what has been handed out here: the rest comes with the others' events.
+    let handed_out = missed.partition_point(|record| record.id <= log.position());
+    missed.truncate(handed_out);
     let recent = log.after(at).filter(|record| record.missed_by(nsp, &session.rooms, &offset));
-    missed.extend(recent.map(Record::with_offset));
+    let missed = missed.iter().chain(recent).map(Record::with_offset).collect();
     hub.sessions.restored(&session);
     Ok(Some(RestoredSession { session, missed, hold: Hold::new(log) }))
 }
@@ -148,7 +150,7 @@ fn read(value: &[u8]) -> Option<Session> {
     })
 }
 
-fn missed_entry(entry: Entry, nsp: &ByteString, rooms: &[Room], offset: &Offset) -> Option<Payload> {
+fn missed_entry(entry: Entry, nsp: &ByteString, rooms: &[Room], offset: &Offset) -> Option<Record> {
     let Fields { uid, nsp: entry_nsp, kind, data, seq } = Fields::of(&entry)?;
     if entry_nsp != *nsp || kind != "3" {
         return None;
@@ -161,5 +163,5 @@ fn missed_entry(entry: Entry, nsp: &ByteString, rooms: &[Room], offset: &Offset)
     };
     let origin = seq.map(|seq| Origin { uid, seq });
     let record = Record { id: entry.id, origin, nsp: entry_nsp, data, options };
-    record.missed_by(nsp, rooms, offset).then(|| record.with_offset())
+    record.missed_by(nsp, rooms, offset).then_some(record)
 }

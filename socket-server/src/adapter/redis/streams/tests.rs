@@ -148,6 +148,34 @@ async fn a_client_that_moves_between_servers_under_traffic_gets_each_event_once(
     assert_eq!(got, (0..sent).collect::<Vec<_>>());
 }
 
+/// What it has missed is read from Redis, and may reach further than what has been handed out there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_moves_to_servers_that_have_just_started_gets_each_event_once() {
+    let redis = RedisServer::start();
+    let sender = server(&redis).await;
+    let mut here = server(&redis).await;
+    here.sockets.connect("x", &["r"]);
+    here.adapter.persist_session(session(&here, "x", &["r"])).wait().await;
+    let (stop, task) = traffic(&[&sender]);
+
+    let (mut got, mut offset): (Vec<u64>, Option<String>) = (Vec::new(), None);
+    for _ in 0..20 {
+        eventually("events", || here.sockets.received("x").len() > 20).await;
+        let received = here.sockets.sockets.lock().remove("x").unwrap().received;
+        got.extend(numbers(&received));
+        offset = last_offset(&received).or(offset);
+        here = server(&redis).await;
+        let missed = come_back(&here, "x", offset.as_deref()).await.expect("recovered");
+        got.extend(numbers(&missed));
+        offset = last_offset(&missed).or(offset);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let sent = task.await.unwrap();
+    eventually("the rest", || (got.len() + here.sockets.received("x").len()) as u64 >= sent).await;
+    got.extend(numbers(&here.sockets.received("x")));
+    assert_eq!(got, (0..sent).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn a_client_that_has_had_no_event_is_recovered_from_its_start() {
     let redis = RedisServer::start();
