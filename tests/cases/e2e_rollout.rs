@@ -25,12 +25,14 @@ async fn every_client_moves_once() {
             json!({ "spec": { "server": { "env": [{ "name": "RELEASE", "value": "2" }] } } }),
         )
         .await;
-        s.pods()
+        let pods = s
+            .pods()
             .until_all(&servers("chat"), "pods of the new revision only", |pods| {
                 pods.len() == 3
                     && pods.iter().all(|p| is_ready(p) && p.labels()["socketfleet.io/revision"] != old)
             })
             .await;
+        assert_eq!(pods.len(), 3);
         s.until_running("chat").await;
 
         clients.until_joined(150).await;
