@@ -76,8 +76,9 @@ impl Pace {
         match silent {
             None => answered + age(self.resting),
             Some(silent) => {
-                silent.checked_sub(self.interval).map_or(answered, |due| due.max(answered))
-                    + age(self.interval)
+                // A pod that was asked at the usual pace gave its last answer not before this.
+                let usual = silent.checked_sub(self.interval.mul_f64(1.0 + JITTER));
+                usual.map_or(answered, |usual| usual.max(answered)) + age(self.interval)
             }
         }
     }
@@ -125,9 +126,11 @@ mod tests {
         let answered = Instant::now() + Duration::from_secs(1_000);
         let after = |seconds| answered + Duration::from_secs(seconds);
         assert_eq!(small.stale_at(answered, Some(after(2))), after(8));
+        let late = small.delay(Attention::Steady, 0, 1.0);
+        assert_eq!(small.stale_at(answered, Some(answered + late)), after(8), "jitter makes no difference");
         assert_eq!(large.stale_at(answered, Some(after(12))), after(37) + Duration::from_millis(500));
         // It was asked at rest, for the first time after 50 s.
-        assert_eq!(large.stale_at(answered, Some(after(50))), after(75));
+        assert_eq!(large.stale_at(answered, Some(after(50))), after(73) + Duration::from_millis(750));
         assert_eq!(large.stale_at(answered, None), after(600), "nobody has asked");
     }
 
