@@ -68,7 +68,7 @@ async function rooms(url) {
   await a.emitWithAck("in", "room", "note", "a alone");
   await a.emitWithAck("join-all", "late", "room2");
   await a.emitWithAck("in", "room2", "note", "after socketsJoin");
-  await until(() => got.get(c).length === 3);
+  await until(() => [...got.values()].every((list) => list.at(-1) === "after socketsJoin"));
 
   assert.deepEqual(got.get(a), ["whole room", "everybody", "a alone", "after socketsJoin"]);
   assert.deepEqual(got.get(b), ["others in the room", "whole room", "room without a", "everybody", "after socketsJoin"]);
