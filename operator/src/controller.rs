@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use kube::runtime::controller::{Config, Error, ReconcileRequest, applier};
+use kube::runtime::controller::{Action, Config, Error, ReconcileRequest, applier};
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 use socketfleet_api::SocketFleet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::cache::FleetRef;
 use crate::context::Context;
@@ -41,7 +41,7 @@ pub async fn run(ctx: Arc<Context>, triggers: Triggers, concurrency: u16) {
                 tracing::warn!(fleet = %name, step = error.step(), %error, "cannot bring the fleet about")
             }
         }
-        kube::runtime::controller::Action::requeue(fleet::after_failure(error))
+        Action::requeue(fleet::after_failure(error))
     };
     let config = Config::default().concurrency(concurrency);
     let results = applier(reconcile, failed, ctx.clone(), ctx.cache.fleets.clone(), queue, config);
@@ -66,13 +66,16 @@ async fn look(
     fleet: Arc<SocketFleet>,
     ctx: Arc<Context>,
     looks: Arc<Mutex<HashMap<FleetRef, Instant>>>,
-) -> Result<kube::runtime::controller::Action, fleet::Error> {
+) -> Result<Action, fleet::Error> {
+    let started = Instant::now();
     let name = ObjectRef::from_obj(&*fleet);
     let earliest = looks.lock().get(&name).map(|last| *last + BETWEEN_LOOKS);
-    if let Some(earliest) = earliest {
-        sleep_until(earliest).await;
+    if let Some(early) = earliest.and_then(|earliest| earliest.checked_duration_since(started))
+        && !early.is_zero()
+    {
+        // Not slept away here: others would wait for the place.
+        return Ok(Action::requeue(early));
     }
-    let started = Instant::now();
     looks.lock().insert(name, started);
     let result = fleet::reconcile(fleet, ctx.clone()).await;
     let failed = result.as_ref().err().filter(|error| !error.is_conflict());

@@ -11,6 +11,7 @@ use kube::core::DynamicObject;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use socketfleet_api::SocketFleet;
+use socketfleet_api::fleet::RedisType;
 
 use super::credentials::Credentials;
 use super::references::{References, secret_refs};
@@ -64,8 +65,17 @@ pub async fn observe(fleet: Arc<SocketFleet>, ctx: &Context) -> Result<Observed,
     let pods = ctx.cache.pods_of_fleet(&namespace, &name);
     let references = references(&fleet, &namespace, ctx).await?;
     let [admin, redis] = Credentials::secrets(&name);
-    let admin = generated(ctx, &live, &namespace, admin).await?;
-    let redis = generated(ctx, &live, &namespace, redis).await?;
+    // A fleet never leaves Managed: where it is not set now, no Redis has ever been made.
+    let manages_redis = fleet.spec.redis.r#type == RedisType::Managed;
+    let (admin, redis) = futures::try_join!(
+        generated(ctx, &live, &namespace, admin),
+        async {
+            match manages_redis {
+                true => generated(ctx, &live, &namespace, redis).await,
+                false => Ok(None),
+            }
+        }
+    )?;
     let credentials = Credentials::keep_or_generate(admin.as_ref(), redis.as_ref())?;
     Ok(Observed {
         id: ObjectRef::from_obj(&*fleet),

@@ -108,13 +108,18 @@ pub fn refused(observed: &Observed, invalid: &Invalid, now: Timestamp) -> Socket
     }
 }
 
-/// Whether two statuses differ in nothing but numbers that follow the load.
+/// Whether two statuses differ in nothing but numbers: those that follow the load, and those of pods that come one by one.
+/// What has begun or ended with them is in the phase, the conditions and the drains.
 pub fn differs_in_counts_only(a: &SocketFleetStatus, b: &SocketFleetStatus) -> bool {
     let without = |status: &SocketFleetStatus| {
         let mut status = status.clone();
         status.open_sockets = 0;
+        status.capacity = 0;
         status.summary = None;
-        status.revisions.iter_mut().for_each(|r| r.open_sockets = 0);
+        (status.replicas, status.ready_replicas) = (0, 0);
+        for revision in &mut status.revisions {
+            (revision.replicas, revision.ready_replicas, revision.open_sockets) = (0, 0, 0);
+        }
         for drain in &mut status.drains {
             (drain.remaining, drain.moved, drain.cut, drain.empty_at) = (None, 0, 0, None);
         }
@@ -252,7 +257,11 @@ mod tests {
     fn counts_alone_are_no_reason_to_write_at_once() {
         let a = SocketFleetStatus { open_sockets: 5, ..SocketFleetStatus::default() };
         assert!(differs_in_counts_only(&a, &SocketFleetStatus::default()));
-        let b = SocketFleetStatus { ready_replicas: 1, ..SocketFleetStatus::default() };
-        assert!(!differs_in_counts_only(&a, &b));
+        let b = SocketFleetStatus { replicas: 2, ready_replicas: 1, capacity: 1_000, ..a.clone() };
+        assert!(differs_in_counts_only(&a, &b));
+        let c = SocketFleetStatus { phase: Some(Phase::Running), ..b.clone() };
+        assert!(!differs_in_counts_only(&b, &c));
+        let d = SocketFleetStatus { draining_replicas: 1, ..b.clone() };
+        assert!(!differs_in_counts_only(&b, &d));
     }
 }

@@ -39,6 +39,8 @@ pub async fn measure(client: &Client) -> Result<Vec<Figure>> {
     }
     let mut applied = changes(client, &namespace, "fleet-0", CHANGES).await?;
     namespaces.delete(&namespace, &DeleteParams::default()).await?;
+    // What comes next is measured without the end of these fleets.
+    namespaces.until_gone(&namespace).await;
     Ok(vec![
         Figure {
             name: "apply to Ready, 2 pods and Redis, median / longest of 7",
