@@ -1,18 +1,24 @@
 //! What clients are told about their events.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::adapter::Done;
 use crate::io::{Event, Socket};
 
+#[derive(Serialize)]
+struct Accepted {
+    ok: bool,
+}
+
 /// `{ok: true}` to a client that waits, once the event has taken effect.
 pub fn accept(event: Event, done: Done) {
     if done.is_now() {
-        answer(&event, json!({ "ok": true }));
+        answer(&event, Accepted { ok: true });
     } else if event.wants_ack() {
         tokio::spawn(async move {
             done.wait().await;
-            answer(&event, json!({ "ok": true }));
+            answer(&event, Accepted { ok: true });
         });
     }
 }
@@ -28,7 +34,7 @@ pub fn refuse(socket: &Socket, event: &Event, why: &str) {
     }
 }
 
-fn answer(event: &Event, data: Value) {
+fn answer(event: &Event, data: impl Serialize) {
     if let Err(error) = event.ack((data,)) {
         tracing::debug!(%error, "an answer could not be written");
     }
