@@ -70,11 +70,11 @@ async fn look(
     let started = Instant::now();
     let name = ObjectRef::from_obj(&*fleet);
     let earliest = looks.lock().get(&name).map(|last| *last + BETWEEN_LOOKS);
-    if let Some(early) = earliest.and_then(|earliest| earliest.checked_duration_since(started))
-        && !early.is_zero()
+    if let Some(earliest) = earliest
+        && started < earliest
     {
         // Not slept away here: others would wait for the place.
-        return Ok(Action::requeue(early));
+        return Ok(Action::requeue(earliest - started));
     }
     looks.lock().insert(name, started);
     let result = fleet::reconcile(fleet, ctx.clone()).await;

@@ -65,14 +65,12 @@ pub async fn observe(fleet: Arc<SocketFleet>, ctx: &Context) -> Result<Observed,
     let pods = ctx.cache.pods_of_fleet(&namespace, &name);
     let references = references(&fleet, &namespace, ctx).await?;
     let [admin, redis] = Credentials::secrets(&name);
-    // A fleet never leaves Managed: where it is not set now, no Redis has ever been made.
-    let manages_redis = fleet.spec.redis.r#type == RedisType::Managed;
-    let (admin, redis) = futures::try_join!(generated(ctx, &live, &namespace, admin), async {
-        match manages_redis {
-            true => generated(ctx, &live, &namespace, redis).await,
-            false => Ok(None),
-        }
-    })?;
+    let admin = generated(ctx, &live, &namespace, admin).await?;
+    let redis = match fleet.spec.redis.r#type {
+        RedisType::Managed => generated(ctx, &live, &namespace, redis).await?,
+        // A fleet never leaves Managed: no Redis has ever been made for it.
+        RedisType::External | RedisType::None => None,
+    };
     let credentials = Credentials::keep_or_generate(admin.as_ref(), redis.as_ref())?;
     Ok(Observed {
         id: ObjectRef::from_obj(&*fleet),
