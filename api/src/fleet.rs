@@ -95,7 +95,11 @@ pub use crate::contract::AdapterKind;
     ),
     validation = Rule::new("!has(self.spec.autoscaling) || !has(self.spec.autoscaling.targetOpenSockets) || self.spec.autoscaling.targetOpenSockets <= self.spec.server.maxConnections").message(
         "spec.autoscaling.targetOpenSockets must be at most spec.server.maxConnections: lower the target (80 % of maxConnections is the default) or raise maxConnections"
-    ).field_path(".spec.autoscaling.targetOpenSockets")
+    ).field_path(".spec.autoscaling.targetOpenSockets"),
+    // Kubernetes makes a limit the request where there is none.
+    validation = Rule::new("!has(self.spec.autoscaling) || !has(self.spec.autoscaling.targetCPUUtilizationPercentage) || (has(self.spec.server.resources.requests) && 'cpu' in self.spec.server.resources.requests) || (has(self.spec.server.resources.limits) && 'cpu' in self.spec.server.resources.limits)").message(
+        "spec.autoscaling.targetCPUUtilizationPercentage is a share of the server's CPU request, which is not set: set spec.server.resources.requests.cpu"
+    ).field_path(".spec.autoscaling.targetCPUUtilizationPercentage")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SocketFleetSpec {

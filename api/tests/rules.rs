@@ -29,6 +29,11 @@ fn refusals_name_the_field_and_the_remedy() {
         ("autoscaling: {minReplicas: 5, maxReplicas: 4}", "minReplicas", "raise maxReplicas"),
         ("autoscaling: {targetOpenSockets: 20000}", "targetOpenSockets", "raise maxConnections"),
         (
+            "{autoscaling: {targetCPUUtilizationPercentage: 80}, server: {resources: {requests: {memory: 1Gi}}}}",
+            "targetCPUUtilizationPercentage",
+            "set spec.server.resources.requests.cpu",
+        ),
+        (
             "drain: {deadlineSeconds: 300, terminationGracePeriodSeconds: 60}",
             "deadlineSeconds",
             "lower deadlineSeconds",

@@ -41,6 +41,11 @@ async fn bad_fleets_are_refused_with_the_field_and_the_remedy() {
             ("{autoscaling: {minReplicas: 5, maxReplicas: 4}}", "minReplicas", "raise maxReplicas"),
             ("{autoscaling: {targetOpenSockets: 20000}}", "targetOpenSockets", "raise maxConnections"),
             (
+                "{autoscaling: {targetCPUUtilizationPercentage: 80}, server: {resources: {requests: {memory: 1Gi}}}}",
+                "targetCPUUtilizationPercentage",
+                "set spec.server.resources.requests.cpu",
+            ),
+            (
                 "{drain: {deadlineSeconds: 300, terminationGracePeriodSeconds: 60}}",
                 "deadlineSeconds",
                 "raise terminationGracePeriodSeconds",

@@ -15,6 +15,7 @@ mod e2e_operator_restart;
 mod e2e_redis_in_drain;
 mod e2e_redis_restart;
 mod e2e_rollout;
+mod e2e_scale_cpu;
 mod e2e_scale_in;
 mod e2e_scale_out;
 mod operator_reconciles;

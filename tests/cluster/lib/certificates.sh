@@ -57,9 +57,10 @@ certificates() {
 	cert proxy /CN=system:kube-proxy DNS:proxy
 	cert coredns /CN=system:coredns DNS:coredns
 	cert network-policy /CN=system:network-policy DNS:network-policy
+	cert metrics-server /O=system:masters/CN=metrics-server DNS:metrics-server.kube-system.svc
 	cert kwok /O=system:masters/CN=kwok DNS:kwok
 	kubeconfig admin "$DIR/kubeconfig"
-	for n in kcm scheduler proxy coredns network-policy kwok; do kubeconfig $n "$DIR/etc/$n.kubeconfig"; done
+	for n in kcm scheduler proxy coredns network-policy metrics-server kwok; do kubeconfig $n "$DIR/etc/$n.kubeconfig"; done
 	for n in $(nodes); do
 		mkdir -p "$DIR/$n"
 		cert "$n" "/O=system:nodes/CN=system:node:$n" "DNS:$n,IP:$(node_ip "$n"),IP:127.0.0.1"

@@ -2,6 +2,8 @@
 # The configuration of every program, written into the cluster's directory. Inside a machine that directory is
 # /mnt: paths are the same for all, and short (a unix socket's is limited to 107 bytes).
 
+METRICS_PORT=4443 # of metrics-server
+
 configure() {
 	local n
 	mkdir -p "$DIR/etc"
@@ -65,7 +67,7 @@ coredns_config() {
 	C
 }
 
-addons() { # CoreDNS runs in the control plane's machine, behind the usual Service
+addons() { # CoreDNS and metrics-server run in the control plane's machine, behind the usual Services
 	cat <<-Y
 		apiVersion: rbac.authorization.k8s.io/v1
 		kind: ClusterRole
@@ -110,6 +112,29 @@ addons() { # CoreDNS runs in the control plane's machine, behind the usual Servi
 		ports:
 		- {name: dns, port: 53, protocol: UDP}
 		- {name: dns-tcp, port: 53, protocol: TCP}
+		---
+		apiVersion: v1
+		kind: Service
+		metadata: {name: metrics-server, namespace: kube-system, labels: {k8s-app: metrics-server}}
+		spec: {ports: [{name: https, port: 443, targetPort: $METRICS_PORT}]}
+		---
+		apiVersion: discovery.k8s.io/v1
+		kind: EndpointSlice
+		metadata: {name: metrics-server-cp, namespace: kube-system, labels: {kubernetes.io/service-name: metrics-server}}
+		addressType: IPv4
+		endpoints: [{addresses: [$(control_plane_ip)], conditions: {ready: true}}]
+		ports: [{name: https, port: $METRICS_PORT}]
+		---
+		apiVersion: apiregistration.k8s.io/v1
+		kind: APIService
+		metadata: {name: v1beta1.metrics.k8s.io}
+		spec:
+		  group: metrics.k8s.io
+		  version: v1beta1
+		  service: {name: metrics-server, namespace: kube-system}
+		  caBundle: $(base64 -w0 "$DIR/pki/ca.crt")
+		  groupPriorityMinimum: 100
+		  versionPriority: 100
 	Y
 }
 

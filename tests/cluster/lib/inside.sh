@@ -98,6 +98,11 @@ control_plane() { # also the switch that all nodes are plugged into
 	supervise kube-scheduler kube-scheduler --kubeconfig /mnt/etc/scheduler.kubeconfig --authentication-kubeconfig /mnt/etc/scheduler.kubeconfig \
 		--authorization-kubeconfig /mnt/etc/scheduler.kubeconfig --leader-elect=false --bind-address=127.0.0.1 $CLUSTER_SCHEDULER_ARGS
 	supervise coredns coredns -conf /mnt/etc/Corefile
+	# Simulated nodes have no kubelet to ask.
+	supervise metrics-server metrics-server --kubeconfig /mnt/etc/metrics-server.kubeconfig --authentication-kubeconfig /mnt/etc/metrics-server.kubeconfig \
+		--authorization-kubeconfig /mnt/etc/metrics-server.kubeconfig --tls-cert-file=$pki/metrics-server.crt --tls-private-key-file=$pki/metrics-server.key \
+		--secure-port=$METRICS_PORT --kubelet-certificate-authority=$pki/ca.crt --kubelet-preferred-address-types=InternalIP --metric-resolution=10s --kubelet-request-timeout=5s \
+		--node-selector='type!=kwok'
 }
 
 node() { # NODE

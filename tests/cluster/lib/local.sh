@@ -25,6 +25,8 @@ local_up() {
 	done
 	wait_for $PATIENCE local_kubectl get serviceaccount default || give_up cp "the controller manager does not work"
 	wait_for $PATIENCE dns_ready || give_up cp "CoreDNS does not get ready"
+	# Helm, and the end of a namespace, wait for every API there is.
+	wait_for $PATIENCE local_kubectl get --raw /apis/metrics.k8s.io/v1beta1 || give_up cp "metrics-server does not answer"
 	log "$CLUSTER_NAME is up after $((SECONDS - started)) s: export KUBECONFIG=$DIR/kubeconfig"
 }
 

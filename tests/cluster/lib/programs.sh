@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The programs a cluster is made of, in a cache that every clone of the repository shares: Kubernetes, etcd, CoreDNS and
-# kwok from their Go modules, with our enforcement of NetworkPolicies; containerd, runc and the CNI plugins from Debian's
+# The programs a cluster is made of, in a cache that every clone of the repository shares: Kubernetes, etcd, CoreDNS,
+# metrics-server and kwok from their Go modules, with our enforcement of NetworkPolicies; containerd, runc and the CNI plugins from Debian's
 # packages, unpacked rather than installed, so that no service starts and nothing conflicts.
 
 KUBERNETES_VERSION=v1.37.2
@@ -27,7 +27,7 @@ build_kubernetes() {
 	local dir
 	dir=$(kubernetes_dir)
 	[ ! -e "$dir" ] || return 0
-	command -v go >/dev/null || die "Kubernetes is built from source: install Go 1.26 or later (https://go.dev/dl)"
+	command -v go >/dev/null || die "Kubernetes is built from source: install Go 1.26.4 or later (https://go.dev/dl)"
 	mkdir -p "$CACHE"
 	local lock tmp n
 	exec {lock}>"$CACHE/build.lock"
@@ -39,7 +39,7 @@ build_kubernetes() {
 	: >"$CACHE/build.log"
 	with_progress "building Kubernetes" "$CACHE/build.log" env CGO_ENABLED=0 go -C "$HERE" build -ldflags "$(linker_flags)" -o "$tmp/" ./kc ./pause ||
 		die "the build failed; see $CACHE/build.log"
-	for n in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns kwok network-policy; do
+	for n in etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns kwok metrics-server network-policy; do
 		ln -s kc "$tmp/$n"
 	done
 	pack_image localhost/pause:1 "$tmp/pause.tar" "$tmp/pause"
