@@ -6,13 +6,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
+use tokio::time::Instant;
 use tokio_util::time::DelayQueue;
 use tokio_util::time::delay_queue::Key;
 
+use super::schedule::together;
 use super::{Failure, Fetch, OpenSockets, Uid};
 use socketfleet_api::contract::Health;
 
@@ -23,7 +26,7 @@ const PLACES_FOR_SILENT: usize = 16;
 
 /// Asks for ever. Ends only by being dropped.
 pub async fn run(counts: OpenSockets, fetch: impl Fetch) {
-    let mut turns = Turns::default();
+    let mut turns = Turns::new();
     let mut answering = Lane::new(PLACES);
     let mut silent = Lane::new(PLACES_FOR_SILENT);
     loop {
@@ -75,18 +78,23 @@ impl OpenSockets {
 }
 
 /// When each pod is asked next.
-#[derive(Default)]
 struct Turns {
+    begun: Instant,
     queue: DelayQueue<Uid>,
     keys: HashMap<Uid, Key>,
 }
 
 impl Turns {
-    fn now(&mut self, uid: Uid) {
-        self.after(uid, std::time::Duration::ZERO);
+    fn new() -> Self {
+        Self { begun: Instant::now(), queue: DelayQueue::new(), keys: HashMap::new() }
     }
 
-    fn after(&mut self, uid: Uid, delay: std::time::Duration) {
+    fn now(&mut self, uid: Uid) {
+        self.after(uid, Duration::ZERO);
+    }
+
+    fn after(&mut self, uid: Uid, delay: Duration) {
+        let delay = together(self.begun.elapsed(), delay);
         match self.keys.get(&uid) {
             Some(key) => self.queue.reset(key, delay),
             None => {
