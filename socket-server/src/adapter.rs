@@ -178,12 +178,16 @@ pub struct RestoredSession {
     /// Payloads of the events since the client's offset that its rooms were meant for, in order, each with its
     /// own offset as last element.
     pub missed: Vec<Payload>,
+    /// There is more than this: the connection is to be closed behind it, and the client comes back for the rest.
+    pub more: bool,
+    /// The part that `missed` has in the memory for all recoveries: to be kept until the client has taken it.
+    pub memory: Hold,
     /// Until it is dropped, no event with an offset is handed to this server's sockets: put the socket into its
     /// rooms and queue `missed` first, without waiting for anything, and nothing is lost or doubled between.
     pub hold: Hold,
 }
 
-/// Keeps the adapter's log where it is while it lives.
+/// Keeps something of the adapter's, its log where it is or memory, while it lives.
 #[derive(Default)]
 pub struct Hold(Option<Box<dyn Any + Send + Sync>>);
 

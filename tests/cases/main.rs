@@ -9,6 +9,7 @@ mod e2e_cancel;
 mod e2e_deadline;
 mod e2e_delete_pod;
 mod e2e_fleet_deleted;
+mod e2e_memory;
 mod e2e_node_drain;
 mod e2e_operator_killed;
 mod e2e_operator_restart;

@@ -25,13 +25,25 @@ pub struct ClientOptions {
     pub rate: f64,
     /// Sockets opened per second, in all.
     pub open_rate: f64,
+    /// Length of a message's text.
+    pub bytes: u64,
     /// `websocket`, or `polling,websocket` to begin with polling.
     pub transports: &'static str,
+    /// The kernel keeps little of what a client does not read.
+    pub small_windows: bool,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self { sockets: 100, room_size: 4, rate: 1.0, open_rate: 200.0, transports: "websocket" }
+        Self {
+            sockets: 100,
+            room_size: 4,
+            rate: 1.0,
+            open_rate: 200.0,
+            bytes: 64,
+            transports: "websocket",
+            small_windows: false,
+        }
     }
 }
 
@@ -75,6 +87,12 @@ impl Clients {
     /// Lets the clients speak, or keeps them silent.
     pub async fn speak(&self, speak: bool) {
         self.each("POST", "load", |_| Some(json!({ "speak": speak }))).await;
+    }
+
+    /// The first members of so many rooms stop to read, and to speak; with less, they read on.
+    pub async fn deafen(&self, rooms: u64) {
+        let pods = self.pods.len() as u64;
+        self.each("POST", "load", |n| Some(json!({ "deaf": share(rooms, pods, n) }))).await;
     }
 
     /// Counts reconnects per client from now on.
@@ -123,13 +141,18 @@ fn share(total: u64, pods: u64, n: u64) -> u64 {
 }
 
 fn pod(name: &str, fleet: &str, options: &ClientOptions, sockets: u64, pods: u64) -> Pod {
-    let ClientOptions { sockets: _, room_size, rate, open_rate, transports } = options;
+    let ClientOptions { sockets: _, room_size, rate, open_rate, bytes, transports, small_windows } = options;
+    let sysctls: &[Value] = match small_windows {
+        true => &[json!({ "name": "net.ipv4.tcp_rmem", "value": "4096 16384 65536" })],
+        false => &[],
+    };
     let options = [
         ("url", format!("http://{fleet}")),
         ("sockets", sockets.to_string()),
         ("room-size", room_size.to_string()),
         ("rate", rate.to_string()),
         ("open-rate", (open_rate / pods as f64).to_string()),
+        ("bytes", bytes.to_string()),
         ("transports", transports.to_string()),
     ]
     .map(|(key, value)| format!("--{key}={value}"));
@@ -148,6 +171,7 @@ fn pod(name: &str, fleet: &str, options: &ClientOptions, sockets: u64, pods: u64
                 "runAsNonRoot": true,
                 "runAsUser": 65532,
                 "seccompProfile": { "type": "RuntimeDefault" },
+                "sysctls": sysctls,
             },
             "containers": [{
                 "name": "client",

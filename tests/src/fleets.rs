@@ -64,26 +64,28 @@ fn merge(into: &mut Value, changes: Value) {
     }
 }
 
-/// Open sockets of each pod, as the pods themselves say on the port that everybody reaches; without those
-/// that do not answer.
+/// Open sockets of each pod, as the pods themselves say; without those that do not answer.
 pub async fn sockets_on(client: &Client, pods: &[Pod]) -> BTreeMap<String, u64> {
     let asked = pods.iter().map(|pod| async move {
-        let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
-        let uri = format!(
-            "/api/v1/namespaces/{namespace}/pods/{name}:{DEFAULT_SOCKET_PORT}/proxy{}",
-            paths::HEALTH
-        );
-        let asked = async {
-            // Not `Client::request`: a draining server answers 503 with the same body.
-            let answer = client.send(http::Request::get(uri).body(Body::empty()).ok()?).await.ok()?;
-            answer.into_body().collect_bytes().await.ok()
-        };
-        // A pod that is just going may leave the question without any answer.
-        let body = tokio::time::timeout(ANSWER_WITHIN, asked).await.ok()??;
-        let health: Health = serde_json::from_slice(&body).ok()?;
-        Some((name, health.connections))
+        let health = health_of(client, pod).await?;
+        Some((pod.name_any(), health.connections))
     });
     join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// What a server says of itself on the port that everybody reaches; `None` without an answer.
+pub async fn health_of(client: &Client, pod: &Pod) -> Option<Health> {
+    let (namespace, name) = (pod.namespace()?, pod.name_any());
+    let uri =
+        format!("/api/v1/namespaces/{namespace}/pods/{name}:{DEFAULT_SOCKET_PORT}/proxy{}", paths::HEALTH);
+    let asked = async {
+        // Not `Client::request`: a draining server answers 503 with the same body.
+        let answer = client.send(http::Request::get(uri).body(Body::empty()).ok()?).await.ok()?;
+        answer.into_body().collect_bytes().await.ok()
+    };
+    // A pod that is just going may leave the question without any answer.
+    let body = tokio::time::timeout(ANSWER_WITHIN, asked).await.ok()??;
+    serde_json::from_slice(&body).ok()
 }
 
 #[cfg(test)]

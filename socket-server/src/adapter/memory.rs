@@ -169,7 +169,13 @@ impl Adapter for MemoryAdapter {
             }
             let since = offset.or(session.offset.as_deref())?;
             let missed = state.log.since(since, &session.rooms)?;
-            Some(RestoredSession { session, missed, hold: Hold::new(state) })
+            Some(RestoredSession {
+                session,
+                missed,
+                more: false,
+                memory: Hold::default(),
+                hold: Hold::new(state),
+            })
         };
         Box::pin(std::future::ready(restore()))
     }

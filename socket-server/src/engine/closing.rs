@@ -108,7 +108,7 @@ impl Close {
 
     /// For a client that does not take what waits for it as fast as it comes: it gets what waits already, comes back,
     /// and recovers the rest.
-    pub(super) fn slow() -> Self {
+    pub fn slow() -> Self {
         let linger = 3 * LINGER;
         Self { reason: CloseReason::SlowConsumer, manner: Manner::Moved, linger, done: None }
     }

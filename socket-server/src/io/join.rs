@@ -9,12 +9,16 @@ use super::client::Client;
 use super::handlers::{ConnectError, Middleware};
 use super::namespace::NamespaceInner;
 use super::socket::{Socket, SocketInner};
-use crate::adapter::{RestoredSession, SaveSessions};
-use crate::engine::{CloseReason, Conn, ID_LEN};
+use crate::adapter::{Hold, RestoredSession, SaveSessions};
+use crate::engine::{Close, CloseReason, Conn, ID_LEN};
 use crate::packet::{Packet, PacketType, Payload};
 
 /// A goodbye longer ago is that of an earlier move: the client has been connected since, and its server was killed.
 const FORGOTTEN: Duration = Duration::from_secs(600);
+/// How long a client that comes back may take for what it missed, before others have the memory for it.
+const TAKES: Duration = Duration::from_secs(5);
+/// Between two looks whether it has.
+const LOOKS_EVERY: Duration = Duration::from_millis(20);
 
 /// `recovery` is what the client says of the session before: its pid and the last offset that it has seen.
 pub(super) fn run(
@@ -149,7 +153,7 @@ fn attach(
     auth: Option<Payload>,
     restored: RestoredSession,
 ) -> Arc<SocketInner> {
-    let RestoredSession { session, missed, hold } = restored;
+    let RestoredSession { session, missed, more, memory, hold } = restored;
     let socket = SocketInner::new(nsp, conn, auth, Some(&session));
     // Before it counts as connected: were the connection to close in between, the session would be saved without
     // those rooms that it has not joined yet.
@@ -161,6 +165,10 @@ fn attach(
         for data in missed {
             socket.send(&Packet::new(PacketType::Event, nsp.name().clone(), Some(data)), false);
         }
+        if more {
+            conn.close(Close::slow());
+        }
+        keep_until_taken(conn, memory);
     }
     // Before anything else is asked of the adapter.
     drop(hold);
@@ -169,6 +177,23 @@ fn attach(
         let _ = nsp.adapter().park_session(session);
     }
     socket
+}
+
+/// Until the client has taken what it was sent, or has had its time for it.
+fn keep_until_taken(conn: &Arc<Conn>, memory: Hold) {
+    if conn.queued_bytes() == 0 {
+        return;
+    }
+    let conn = Arc::downgrade(conn);
+    let taken = async move {
+        while conn.upgrade().is_some_and(|conn| conn.queued_bytes() > 0) {
+            tokio::time::sleep(LOOKS_EVERY).await;
+        }
+    };
+    tokio::spawn(async move {
+        let _ = tokio::time::timeout(TAKES, taken).await;
+        drop(memory);
+    });
 }
 
 /// A new socket joins.

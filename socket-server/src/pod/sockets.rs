@@ -19,9 +19,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// drain (15 s).
 const LINGER: Duration = Duration::from_secs(8);
 
-/// Of the connections that bytes wait for, one in so many is closed at a time when memory has run short.
-const SLOWEST_PART: usize = 20;
-
 /// The connections of a server.
 pub struct ServerSockets {
     /// Name of the server.
@@ -51,21 +48,18 @@ impl ServerSockets {
         self.state.lock().shedding
     }
 
-    /// Gives up as much as `shedding` says; to be called again for as long as memory is short.
+    /// Refuses new connections and drops volatile events, as far as `shedding` says so.
     pub fn shed(&self, shedding: Shedding) {
         let mut state = self.state.lock();
         state.shedding = shedding;
         self.admit(&state);
         drop(state);
         self.server.io().shed_volatile(shedding >= Shedding::DropVolatile);
-        if shedding >= Shedding::CloseSlowest {
-            self.close_slowest();
-        }
     }
 
-    /// Cuts the connections that most bytes wait for: what waits is recovered when the client comes back, to a
-    /// server with more memory.
-    fn close_slowest(&self) {
+    /// Cuts the connections that most bytes wait for, until those are `excess` bytes: what waits is recovered when the client
+    /// comes back, to a server with more memory.
+    pub fn close_slowest(&self, excess: u64) {
         let mut waiting: Vec<(usize, Connection)> = self
             .server
             .connections()
@@ -74,10 +68,16 @@ impl ServerSockets {
             .filter(|(bytes, _)| *bytes > 0)
             .collect();
         waiting.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        waiting.truncate(waiting.len().div_ceil(SLOWEST_PART));
-        let bytes: usize = waiting.iter().map(|(bytes, _)| bytes).sum();
-        tracing::warn!(connections = waiting.len(), bytes, "memory is short: the slowest clients are closed");
-        waiting.iter().for_each(|(_, connection)| connection.cut());
+        let (mut connections, mut freed) = (0, 0);
+        for (bytes, connection) in waiting {
+            if freed >= excess {
+                break;
+            }
+            connection.cut();
+            connections += 1;
+            freed += bytes as u64;
+        }
+        tracing::warn!(connections, bytes = freed, "memory is short: the slowest clients are closed");
     }
 
     /// A drain and a want of memory both refuse new ones: only without either they are accepted.

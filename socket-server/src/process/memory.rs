@@ -33,6 +33,12 @@ impl Shedding {
         };
         stage(0).max(self.min(stage(HYSTERESIS)))
     }
+
+    /// Bytes that are to be freed so that nothing has to be given up any more.
+    pub fn excess(used: u64, limit: u64) -> u64 {
+        let [.., (refuses, _)] = BEGINS;
+        used.saturating_sub(limit / 100 * (refuses - HYSTERESIS))
+    }
 }
 
 /// One look at the process's memory.
@@ -104,6 +110,13 @@ mod tests {
         assert_eq!(closing.next(940, 1_000), Shedding::CloseSlowest);
         assert_eq!(closing.next(920, 1_000), Shedding::DropVolatile);
         assert_eq!(closing.next(500, 1_000), Shedding::None);
+    }
+
+    #[test]
+    fn what_is_too_much_is_what_lies_above_the_end_of_all_stages() {
+        assert_eq!(Shedding::excess(960, 1_000), 90);
+        assert_eq!(Shedding::CloseSlowest.next(960 - 90 - 1, 1_000), Shedding::None);
+        assert_eq!(Shedding::excess(800, 1_000), 0);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use socket_server::adapter::redis::{Classic, Sharded, Streams, StreamsOptions};
 use socket_server::adapter::{Adapter, AdapterFactory, MemoryAdapter, MemoryOptions};
 use socket_server::config::{AdapterName, Config, Redis, Stream};
 use socket_server::metrics::RedisMetrics;
+use socket_server::process::memory::MemoryProbe;
 
 /// How long the first sockets wait for Redis; without it they are served alone, and health says so.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -18,6 +19,9 @@ pub struct Sharing {
     pub redis: Option<Arc<RedisMetrics>>,
 }
 
+/// Events for clients that come back may take one in so many of the bytes that this process may.
+const REPLAY_PART: usize = 8;
+
 /// Sets the adapter up, and waits a moment for Redis.
 pub async fn share(config: &Config) -> anyhow::Result<Sharing> {
     let recovery = config.connection_state_recovery.max_disconnection_duration;
@@ -25,7 +29,7 @@ pub async fn share(config: &Config) -> anyhow::Result<Sharing> {
     let metrics = Arc::new(RedisMetrics::default());
     let factory = match redis.adapter {
         AdapterName::Streams => {
-            let options = streams(redis, recovery);
+            let options = streams(redis, recovery, config.max_queued_bytes);
             let streams =
                 Streams::start(redis.url.reveal(), options, metrics.clone()).context("redis.url")?;
             if tokio::time::timeout(PATIENCE, streams.ready()).await.is_err() {
@@ -54,10 +58,15 @@ fn alone(recovery: Duration) -> Sharing {
     Sharing { factory: Arc::new(factory), redis: None }
 }
 
-fn streams(redis: &Redis, recovery: Duration) -> StreamsOptions {
+fn streams(redis: &Redis, recovery: Duration, max_replay_bytes: usize) -> StreamsOptions {
     let defaults = redis.stream.map_or_else(StreamsOptions::default, |Stream { max_len, read_count }| {
         StreamsOptions { max_len, read_count, ..StreamsOptions::default() }
     });
+    let replay_memory = match MemoryProbe::new().limit() {
+        Some(limit) => limit as usize / REPLAY_PART,
+        None => defaults.replay_memory,
+    };
+    let defaults = StreamsOptions { max_replay_bytes, replay_memory, ..defaults };
     let recovery = (!recovery.is_zero()).then_some(recovery);
     match &redis.prefix {
         None => StreamsOptions { recovery, ..defaults },

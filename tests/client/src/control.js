@@ -1,20 +1,20 @@
 // Steers the load over HTTP:
 //   GET  /healthz
 //   GET  /stats                 what has happened so far
-//   POST /load   {sockets?, rate?, openRate?, bytes?, speak?}
+//   POST /load   {sockets?, rate?, openRate?, bytes?, speak?, deaf?}
 //   POST /mark                  counts reconnects per client afresh
 //   POST /settle {timeoutMs?}   falls silent, answers the stats when nothing is under way any more
 import { createServer } from "node:http";
 
 const MAX_BODY = 64 * 1024;
-const NUMBERS = { sockets: 100_000, rate: 1000, openRate: 100_000, bytes: 1_000_000, timeoutMs: 3_600_000 };
+const NUMBERS = { sockets: 100_000, rate: 1000, openRate: 100_000, bytes: 1_000_000, deaf: 100_000, timeoutMs: 3_600_000 };
 
 export function control(load) {
   const routes = {
     "GET /healthz": () => ({ ok: true }),
     "GET /stats": () => load.stats(),
     "POST /load": (body) => {
-      load.want(checked(body, ["sockets", "rate", "openRate", "bytes", "speak"]));
+      load.want(checked(body, ["sockets", "rate", "openRate", "bytes", "speak", "deaf"]));
       return load.stats();
     },
     "POST /mark": () => {

@@ -21,7 +21,7 @@ export class Load {
   /**
    * `target`: `url`, `path`, `transports`, `auth` for the clients.
    * `wanted`: `sockets`, `roomSize`, `rate` (messages per socket and second), `openRate` (sockets opened per
-   * second), `bytes` (length of the text), `speak`.
+   * second), `bytes` (length of the text), `speak`, `deaf` (rooms whose first member neither reads nor speaks).
    */
   constructor(name, target, wanted) {
     Object.assign(this, { name, target, wanted });
@@ -46,6 +46,8 @@ export class Load {
   /** Changes what is wanted; absent fields stay. */
   want(changes) {
     Object.assign(this.wanted, changes);
+    if (changes.deaf === undefined) return;
+    this.rooms.forEach((room, n) => (room.members[0].deaf = n < changes.deaf));
   }
 
   /** Counts reconnects per member from now on. */
@@ -161,7 +163,7 @@ export class Load {
       this.#speaking = 0;
       return;
     }
-    const able = this.#staying().flatMap((room) => room.members).filter((member) => member.joined);
+    const able = this.#staying().flatMap((room) => room.members).filter((member) => member.joined && !member.deaf);
     this.#speaking += able.length * this.wanted.rate * seconds;
     const text = "x".repeat(this.wanted.bytes);
     for (; this.#speaking >= 1; this.#speaking -= 1) {

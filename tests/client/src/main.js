@@ -52,6 +52,7 @@ const load = new Load(
     openRate: Number(o["open-rate"]),
     bytes: Number(o.bytes),
     speak: true,
+    deaf: 0,
   },
 );
 const server = control(load).listen(Number(o.port), () => console.log(`control port ${server.address().port}`));

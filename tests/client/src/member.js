@@ -17,6 +17,8 @@ export class Member {
   #lostAt = undefined;
   #retry = undefined;
   #closed = false;
+  /** The stream that it does not read from. */
+  #unread = undefined;
 
   constructor(name, room, { url, path, transports, auth }, ledger, tally) {
     Object.assign(this, { name, room, ledger, tally });
@@ -38,6 +40,17 @@ export class Member {
 
   get connected() {
     return this.socket.connected;
+  }
+
+  get deaf() {
+    return this.#unread !== undefined;
+  }
+
+  /** Stops reading from its present connection, or reads on. */
+  set deaf(deaf) {
+    if (deaf === this.deaf) return;
+    if (!deaf) this.#unread.resume();
+    this.#unread = deaf ? this.socket.io.engine.transport.ws._socket.pause() : undefined;
   }
 
   /** Says the next message to the room. */

@@ -83,3 +83,16 @@ test("the control port steers and refuses", { timeout: 60_000 }, async (t) => {
   assert.match((await call("POST", "/load", { colour: 1 }))[1].error, /colour is not known/);
   assert.equal((await call("GET", "/nothing"))[0], 404);
 });
+
+test("who does not read for a while hears everything later", { timeout: 60_000 }, async (t) => {
+  const fleet = await nodeFleet(t);
+  const load = await loadOn(t, fleet);
+  load.want({ deaf: 2 });
+  const { sent } = load.stats();
+  const { outstanding } = await until(load, (stats) => stats.sent > sent + 200 && stats.outstanding.unacked === 0);
+  assert.ok(outstanding.undelivered > 0, "the deaf have not heard them");
+  load.want({ deaf: 0 });
+  const stats = await load.settle(30_000);
+  assert.deepEqual(stats.outstanding, { unacked: 0, undelivered: 0 });
+  assert.equal(stats.received, stats.sent * 4);
+});

@@ -30,6 +30,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use self::log::Log;
 use self::offset::{Offset, Origin};
 use self::outbox::Outbox;
+use self::recovery::ReplayMemory;
 use self::sessions::Sessions;
 use super::action::Action;
 use super::channels::Channels;
@@ -70,6 +71,10 @@ pub struct StreamsOptions {
     pub read_count: u64,
     /// How long a client may be away and come back to its session; none without recovery.
     pub recovery: Option<Duration>,
+    /// Bytes of events that a client which comes back is sent at once, about. For more it comes back again.
+    pub max_replay_bytes: usize,
+    /// Bytes of events read from Redis for clients that come back, which all of them together may take, about.
+    pub replay_memory: usize,
     /// Whether the requests between servers go by sharded pub/sub (Redis 7).
     pub sharded_pubsub: bool,
 }
@@ -83,6 +88,8 @@ impl Default for StreamsOptions {
             max_len: 10_000,
             read_count: 100,
             recovery: Some(Duration::from_secs(120)),
+            max_replay_bytes: 4 << 20,
+            replay_memory: 64 << 20,
             sharded_pubsub: false,
         }
     }
@@ -114,6 +121,7 @@ impl Streams {
             position: watch::Sender::new(None),
             log: Arc::new(tokio::sync::Mutex::new(Log::starting_at(EntryId::START))),
             sessions: Sessions::default(),
+            replay_memory: ReplayMemory::new(options.replay_memory),
             working: AtomicU8::new(0),
             options,
         });
@@ -152,6 +160,7 @@ struct Hub {
     /// Locked while entries are handed to the sockets, and while a recovered socket enters its rooms.
     log: Arc<tokio::sync::Mutex<Log>>,
     sessions: Sessions,
+    replay_memory: ReplayMemory,
     /// Bits: reading works, writing works.
     working: AtomicU8,
 }

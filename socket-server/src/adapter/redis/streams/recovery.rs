@@ -6,9 +6,11 @@
 //! with the result until the socket is in its rooms: the next event that the reader hands out is the first
 //! that the client has not been given. Nothing between is lost, nothing comes twice.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Hub;
 use super::log::Record;
@@ -20,9 +22,13 @@ use crate::adapter::redis::entry_id::EntryId;
 use crate::adapter::redis::envelope;
 use crate::adapter::redis::session;
 use crate::adapter::{Goodbye, Hold, RestoredSession, Room, Session};
+use crate::packet::Payload;
 
-/// Entries that are read at once.
-const PAGE: u64 = 1_000;
+/// How many entries are read at once: of the first page, whose entries may be large, and of any other.
+const FIRST_PAGE: u64 = 4;
+const PAGE: std::ops::RangeInclusive<u64> = 2..=1_000;
+/// Bytes that are read at once, about.
+const PAGE_BYTES: usize = 1 << 20;
 /// How long a client is kept waiting for Redis to come back (a pod that is made anew takes so long), or for this server to read as far as the client has
 /// been elsewhere. Then it starts afresh, and is told so.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -88,17 +94,26 @@ async fn try_restore(
         return Ok(None);
     }
 
-    let mut missed: Vec<Record> = Vec::new();
+    let mut missed: Vec<(EntryId, Payload)> = Vec::new();
+    let mut bytes = 0;
     let mut at = offset.id;
-    let log = loop {
+    let mut count = FIRST_PAGE;
+    let mut memory = None;
+    let (log, more) = loop {
         let log = hub.log.clone().lock_owned().await;
         if at >= log.complete_after() {
-            break log;
+            break (log, false);
+        }
+        if bytes > hub.options.max_replay_bytes {
+            break (log, true);
         }
         drop(log);
+        if memory.is_none() {
+            memory = Some(hub.replay_memory.take(hub.options.max_replay_bytes + PAGE_BYTES).await);
+        }
         // What is not in memory is read in pages, without keeping the reader from its work. Each begins with
         // the last entry that is known: were it gone, those after it could be too.
-        let page = hub.redis.range(&hub.options.stream, at, LAST, PAGE).await?;
+        let page = hub.redis.range(&hub.options.stream, at, LAST, count).await?;
         let (Some(first), Some(last)) = (page.first().map(|e| e.id), page.last().map(|e| e.id)) else {
             return Ok(None);
         };
@@ -106,16 +121,66 @@ async fn try_restore(
             return Ok(None);
         }
         at = last;
+        count = entries_of_next(&page);
         let new = page.into_iter().skip(1);
-        missed.extend(new.filter_map(|entry| missed_entry(entry, nsp, &session.rooms, &offset)));
+        for record in new.filter_map(|entry| missed_entry(entry, nsp, &session.rooms, &offset)) {
+            // A copy: what is read shares the memory of its page.
+            let payload = record.with_offset();
+            bytes += payload.len();
+            missed.push((record.id, payload));
+        }
     };
     // A page may reach further than what has been handed out here: the rest comes with the others' events.
-    let handed_out = missed.partition_point(|record| record.id <= log.position());
-    missed.truncate(handed_out);
-    let recent = log.after(at).filter(|record| record.missed_by(nsp, &session.rooms, &offset));
-    let missed = missed.iter().chain(recent).map(Record::with_offset).collect();
+    let handed_out = missed.into_iter().take_while(|(id, _)| *id <= log.position());
+    let mut missed: Vec<_> = handed_out.map(|(_, payload)| payload).collect();
+    if !more {
+        let recent = log.after(at).filter(|record| record.missed_by(nsp, &session.rooms, &offset));
+        missed.extend(recent.map(Record::with_offset));
+    }
+    let memory = memory.map_or_else(Hold::default, |memory| Hold::new(memory.keep(bytes)));
     hub.sessions.restored(&session);
-    Ok(Some(RestoredSession { session, missed, hold: Hold::new(log) }))
+    Ok(Some(RestoredSession { session, missed, more, memory, hold: Hold::new(log) }))
+}
+
+/// Memory for events that are read from Redis for clients that come back: when a server has ended, all of its clients come
+/// at once, and each may have missed much.
+pub(super) struct ReplayMemory {
+    /// A permit is a [`UNIT`].
+    free: Arc<Semaphore>,
+    units: u32,
+}
+
+/// Bytes.
+const UNIT: usize = 1 << 10;
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX >> 1).max(1)
+}
+
+impl ReplayMemory {
+    pub fn new(bytes: usize) -> Self {
+        let units = units(bytes);
+        Self { free: Arc::new(Semaphore::new(units as usize)), units }
+    }
+
+    /// Waits until so much of it is free, or all of it where that is less.
+    async fn take(&self, bytes: usize) -> TakenMemory {
+        let wanted = units(bytes).min(self.units);
+        // It is never closed.
+        TakenMemory(Arc::clone(&self.free).acquire_many_owned(wanted).await.ok())
+    }
+}
+
+struct TakenMemory(Option<OwnedSemaphorePermit>);
+
+impl TakenMemory {
+    /// Gives back what is not needed.
+    fn keep(mut self, bytes: usize) -> Self {
+        if let Some(taken) = &mut self.0 {
+            drop(taken.split(taken.num_permits().saturating_sub(units(bytes) as usize)));
+        }
+        self
+    }
 }
 
 /// Waits until this server has read from the stream what was given to sockets ahead of it: what the client got
@@ -132,6 +197,14 @@ async fn landed(hub: &Hub, offset: &Offset) {
         }
         tokio::time::sleep(RETRY).await;
     }
+}
+
+/// How many entries to read after this page, were they as large as those.
+fn entries_of_next(page: &[Entry]) -> u64 {
+    let bytes: usize =
+        page.iter().flat_map(|entry| &entry.fields).map(|(key, value)| key.len() + value.len()).sum();
+    let each = bytes / page.len().max(1);
+    ((PAGE_BYTES / each.max(1)) as u64).clamp(*PAGE.start(), *PAGE.end())
 }
 
 /// After every entry.

@@ -222,6 +222,43 @@ async fn what_is_no_longer_complete_is_not_recovered() {
 }
 
 #[tokio::test]
+async fn who_has_missed_much_gets_it_in_parts_and_many_at_once_take_turns() {
+    const LARGE: usize = 300 << 10;
+    const MAX: usize = 2 << 20;
+    let redis = RedisServer::start();
+    let a = server(&redis).await;
+    let text = "x".repeat(LARGE);
+    let ids: Vec<String> = (0..8).map(|n| format!("client-{n}")).collect();
+    for id in &ids {
+        a.adapter.persist_session(session(&a, id, &["r"])).wait().await;
+    }
+    for n in 0..40u64 {
+        let large = Payload::event("n", (n, &text)).unwrap();
+        a.adapter.broadcast(large, BroadcastOptions::room("r")).wait().await;
+    }
+    // A server that starts now remembers nothing of that.
+    let options = StreamsOptions { max_replay_bytes: MAX, replay_memory: MAX, ..StreamsOptions::default() };
+    let b = server_with(&redis, options).await;
+    let all = ids.iter().map(async |id| {
+        let (mut got, mut offset, mut rounds) = (Vec::new(), None::<String>, 0);
+        loop {
+            let restored =
+                b.adapter.restore_session(&format!("secret-{id}"), offset.as_deref()).await.unwrap();
+            assert!(restored.missed.len() <= MAX / LARGE + 4, "{}", restored.missed.len());
+            got.extend(numbers(&restored.missed));
+            offset = restored.missed.last().map(|data| data.get(3).unwrap());
+            rounds += 1;
+            if !restored.more {
+                assert_eq!(got, (0..40).collect::<Vec<_>>());
+                return rounds;
+            }
+        }
+    });
+    let rounds = futures::future::join_all(all).await;
+    assert!(rounds.iter().all(|rounds| (4..=7).contains(rounds)), "{rounds:?}");
+}
+
+#[tokio::test]
 async fn a_session_that_its_client_gave_up_is_gone() {
     let redis = RedisServer::start();
     let a = server(&redis).await;
