@@ -45,9 +45,11 @@ impl Record {
             && !except.iter().any(|room| rooms.contains(room))
     }
 
-    /// The event as its receivers get it.
-    pub fn with_offset(&self) -> Payload {
-        self.data.with_offset(&self.id.to_string())
+    /// The event for a client that comes back from `offset`. What it has ahead of the stream it still has, should it be cut
+    /// off behind this one.
+    pub fn for_client_at(&self, offset: &Offset) -> Payload {
+        let reached = Offset { id: self.id, ahead: offset.ahead.clone() };
+        self.data.with_offset(&reached.to_string())
     }
 }
 

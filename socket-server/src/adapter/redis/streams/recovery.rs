@@ -125,7 +125,7 @@ async fn try_restore(
         let new = page.into_iter().skip(1);
         for record in new.filter_map(|entry| missed_entry(entry, nsp, &session.rooms, &offset)) {
             // A copy: what is read shares the memory of its page.
-            let payload = record.with_offset();
+            let payload = record.for_client_at(&offset);
             bytes += payload.len();
             missed.push((record.id, payload));
         }
@@ -135,7 +135,7 @@ async fn try_restore(
     let mut missed: Vec<_> = handed_out.map(|(_, payload)| payload).collect();
     if !more {
         let recent = log.after(at).filter(|record| record.missed_by(nsp, &session.rooms, &offset));
-        missed.extend(recent.map(Record::with_offset));
+        missed.extend(recent.map(|record| record.for_client_at(&offset)));
     }
     let memory = memory.map_or_else(Hold::default, |memory| Hold::new(memory.keep(bytes)));
     hub.sessions.restored(&session);

@@ -353,6 +353,30 @@ async fn what_a_client_got_ahead_of_the_stream_it_does_not_get_again_when_it_lan
     assert_eq!(got, [3]);
 }
 
+#[tokio::test]
+async fn what_a_client_got_ahead_of_the_stream_it_does_not_get_again_in_the_next_part_either() {
+    let redis = RedisServer::start();
+    let (a, b) = (server(&redis).await, server(&redis).await);
+    a.adapter.persist_session(session(&a, "x", &[])).wait().await;
+    let at = a.adapter.offset().unwrap();
+    let mut offset = Some(format!("{at}/{}:2", a.adapter.hub.uid));
+    for (from, numbers) in [(&b, 10..16), (&a, 1..4)] {
+        for n in numbers {
+            from.adapter.broadcast(event(n), BroadcastOptions::default()).wait().await;
+        }
+    }
+    // A server that starts now has to read it all from Redis, and gives it in parts.
+    let c = server_with(&redis, StreamsOptions { max_replay_bytes: 1, ..StreamsOptions::default() }).await;
+    let (mut got, mut more) = (Vec::new(), true);
+    while more {
+        let restored = c.adapter.restore_session("secret-x", offset.as_deref()).await.unwrap();
+        got.extend(numbers(&restored.missed));
+        offset = last_offset(&restored.missed);
+        more = restored.more;
+    }
+    assert_eq!(got, [10, 11, 12, 13, 14, 15, 3]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_comes_back_gets_what_the_others_had_ahead_of_the_stream() {
     let mut redis = RedisServer::start();
