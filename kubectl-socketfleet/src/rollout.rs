@@ -21,6 +21,8 @@ use crate::table::{Table, age};
 
 /// Between two looks of `rollout status`.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often a fleet that others change at the same time is read and written anew.
+const TRIES: u32 = 10;
 /// The annotation that `kubectl rollout restart` writes, too.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
@@ -144,12 +146,21 @@ async fn undo(client: &Client, namespace: &str, fleet: &str, wanted: Option<&str
     }
     // Whole, since a patch would keep fields that the earlier revision did not have; on the version that was read.
     let api = Api::<SocketFleet>::namespaced(client.clone(), namespace);
-    let mut changed = api.get(fleet).await.with_context(|| place(namespace, fleet))?;
-    changed.spec.server = target.server.clone();
-    changed.spec.pod = target.pod.clone();
     let params = PostParams { field_manager: Some(MANAGER.into()), ..Default::default() };
-    api.replace(fleet, &params, &changed).await.with_context(|| place(namespace, fleet))?;
-    Ok(format!("socketfleet {fleet} goes back to revision {}", target.revision))
+    let mut tries = 1..=TRIES;
+    loop {
+        let mut changed = api.get(fleet).await.with_context(|| place(namespace, fleet))?;
+        changed.spec.server = target.server.clone();
+        changed.spec.pod = target.pod.clone();
+        match api.replace(fleet, &params, &changed).await {
+            // The status was written, or the number of pods, since it was read.
+            Err(kube::Error::Api(status)) if status.is_conflict() && tries.next().is_some() => {}
+            replaced => {
+                replaced.with_context(|| place(namespace, fleet))?;
+                return Ok(format!("socketfleet {fleet} goes back to revision {}", target.revision));
+            }
+        }
+    }
 }
 
 async fn status(client: &Client, namespace: &str, name: &str, no_wait: bool) -> Result<String> {
