@@ -229,11 +229,16 @@ impl Hub {
         });
     }
 
+    /// Whether reading and writing work.
+    fn is_whole(&self) -> bool {
+        self.working.load(Ordering::Acquire) == READING | WRITING
+    }
+
     /// Whether Redis has what another server needs to recover a client that stands where this server stands.
     fn recoverable(&self) -> bool {
         self.options.recovery.is_none()
             || (self.redis.is_connected()
-                && self.working.load(Ordering::Acquire) == READING | WRITING
+                && self.is_whole()
                 && self.outbox.lock().ahead().is_none()
                 && !self.sessions.are_lost())
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::Hub;
 use super::log::Record;
@@ -32,8 +33,8 @@ const PAGE_BYTES: usize = 1 << 20;
 /// How long a client is kept waiting for Redis to come back (a pod that is made anew takes so long), or for this server to read as far as the client has
 /// been elsewhere. Then it starts afresh, and is told so.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long what a server has given to its sockets ahead of the stream may take to get there. Redis is back by then:
-/// a server that has not written it has ended, and never will.
+/// How long what a server has given to its sockets ahead of the stream may take to get there once Redis is back: a server
+/// that has not written it by then has ended, and never will.
 const AHEAD: Duration = Duration::from_secs(3);
 /// Pause after a failure.
 const RETRY: Duration = Duration::from_millis(100);
@@ -86,8 +87,7 @@ async fn try_restore(
     else {
         return Ok(None);
     };
-    // Better late than twice or never.
-    let _ = tokio::time::timeout(AHEAD, landed(hub, &offset)).await;
+    landed(hub, &offset).await;
     let mut position = hub.position.subscribe();
     let caught_up = position.wait_for(|position| position.is_some_and(|position| position >= offset.id));
     if caught_up.await.is_err() {
@@ -185,9 +185,10 @@ impl TakenMemory {
 
 /// Waits until this server has read from the stream what was given to sockets ahead of it: what the client got
 /// elsewhere in this way (it would get it again when it comes), and what the sockets here got before the client came
-/// (they do not get it again when it comes, and it would not either).
+/// (they do not get it again when it comes, and it would not either). Gives up in the end: better late than twice or never.
 async fn landed(hub: &Hub, offset: &Offset) {
-    loop {
+    let mut back = Instant::now();
+    while back.elapsed() < AHEAD {
         let theirs = match &offset.ahead {
             Some(origin) => hub.log.lock().await.has(origin),
             None => true,
@@ -196,6 +197,9 @@ async fn landed(hub: &Hub, offset: &Offset) {
             return;
         }
         tokio::time::sleep(RETRY).await;
+        if !hub.is_whole() {
+            back = Instant::now();
+        }
     }
 }
 

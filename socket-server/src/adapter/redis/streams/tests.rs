@@ -353,6 +353,30 @@ async fn what_a_client_got_ahead_of_the_stream_it_does_not_get_again_when_it_lan
     assert_eq!(got, [3]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_whose_session_was_read_just_before_redis_died_waits_for_what_is_ahead_of_the_stream() {
+    let mut redis = RedisServer::start();
+    let (a, b) = (server(&redis).await, server(&redis).await);
+    a.adapter.persist_session(session(&a, "x", &[])).wait().await;
+    let at = a.adapter.offset().unwrap();
+    let offset = format!("{at}/{}:2", a.adapter.hub.uid);
+    let back = async { numbers(&come_back(&b, "x", Some(&offset)).await.unwrap()) };
+    let mut back = std::pin::pin!(back);
+    assert!(tokio::time::timeout(Duration::from_millis(500), &mut back).await.is_err(), "it has to wait");
+    redis.kill();
+    // Longer than it would wait for a server that has ended.
+    assert!(tokio::time::timeout(Duration::from_secs(5), &mut back).await.is_err(), "it has to wait still");
+    for n in 1..=3 {
+        a.adapter.broadcast(event(n), BroadcastOptions::default());
+    }
+    redis.start_again();
+    let mut got = back.await;
+    let received = || numbers(&b.sockets.received("x"));
+    eventually("the third", || got.contains(&3) || received().contains(&3)).await;
+    got.extend(received());
+    assert_eq!(got, [3]);
+}
+
 #[tokio::test]
 async fn what_a_client_got_ahead_of_the_stream_it_does_not_get_again_in_the_next_part_either() {
     let redis = RedisServer::start();
