@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+
 use super::Pod;
 use crate::process::memory::{Sample, Shedding};
 use crate::ticker;
@@ -53,9 +55,21 @@ impl MemoryWatch {
             tracing::warn!(?before, ?after, used, limit, "memory: what is given up has changed");
             pod.sockets.shed(after);
         }
+        if after > Shedding::None {
+            self.collect_on_workers();
+        }
         if after >= Shedding::CloseSlowest && self.ticks_to_close == 0 {
             pod.sockets.close_slowest(Shedding::excess(used, limit));
             self.ticks_to_close = TICKS_PER_CLOSE;
+        }
+    }
+
+    /// Each thread has memory of its own in the allocator, and one that idles gives nothing back: clients that were closed
+    /// could not come back for as long as that. Busy or not, the workers share these tasks.
+    fn collect_on_workers(&self) {
+        let collect = self.keep_unused_memory;
+        for _ in 0..Handle::current().metrics().num_workers() {
+            tokio::spawn(async move { collect(false) });
         }
     }
 }
