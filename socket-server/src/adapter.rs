@@ -196,6 +196,11 @@ impl Hold {
     pub fn new(guard: impl Send + Sync + 'static) -> Self {
         Self(Some(Box::new(guard)))
     }
+
+    /// Whether there is nothing that it keeps.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
 }
 
 impl fmt::Debug for Hold {

@@ -181,7 +181,7 @@ fn attach(
 
 /// Until the client has taken what it was sent, or has had its time for it.
 fn keep_until_taken(conn: &Arc<Conn>, memory: Hold) {
-    if conn.queued_bytes() == 0 {
+    if memory.is_empty() || conn.queued_bytes() == 0 {
         return;
     }
     let conn = Arc::downgrade(conn);

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The programs a cluster is made of, in a cache that every clone of the repository shares: Kubernetes, etcd, CoreDNS,
-# metrics-server and kwok from their Go modules, with our enforcement of NetworkPolicies; containerd, runc and the CNI plugins from Debian's
-# packages, unpacked rather than installed, so that no service starts and nothing conflicts.
+# metrics-server and kwok from their Go modules, with our enforcement of NetworkPolicies; containerd, runc and the CNI
+# plugins from Debian's packages, unpacked rather than installed, so that no service starts and nothing conflicts.
 
 KUBERNETES_VERSION=v1.37.2
 DEBS="containerd runc containernetworking-plugins"

@@ -154,7 +154,7 @@ pub(super) struct ReplayMemory {
 const UNIT: usize = 1 << 10;
 
 fn units(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX >> 1).max(1)
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).max(1)
 }
 
 impl ReplayMemory {

@@ -331,35 +331,41 @@ async fn redis_killed_and_restarted_under_load_loses_and_doubles_nothing() {
     assert_eq!(got, (0..sent).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn what_a_client_got_ahead_of_the_stream_it_does_not_get_again_when_it_lands() {
-    let redis = RedisServer::start();
-    let (a, b) = (server(&redis).await, server(&redis).await);
-    a.adapter.persist_session(session(&a, "x", &[])).wait().await;
-    let at = a.adapter.offset().unwrap();
-    // It has got the first two publications of `a` while Redis was away, and is back on `b` before `a` has written them.
-    let offset = format!("{at}/{}:2", a.adapter.hub.uid);
-    let back = async { numbers(&come_back(&b, "x", Some(&offset)).await.unwrap()) };
-    let mut back = std::pin::pin!(back);
-    assert!(tokio::time::timeout(Duration::from_millis(500), &mut back).await.is_err(), "it has to wait");
-    for n in 1..=3 {
-        a.adapter.broadcast(event(n), BroadcastOptions::default());
-    }
-    let mut got = back.await;
-    // Within what it has missed or after it.
+/// Offset of the client `x` of `a`, which has got the first two publications of `a` while Redis was away.
+async fn gone_with_two_ahead(a: &Server) -> String {
+    a.adapter.persist_session(session(a, "x", &[])).wait().await;
+    format!("{}/{}:2", a.adapter.offset().unwrap(), a.adapter.hub.uid)
+}
+
+/// Of three publications the client `x`, back on `b`, gets the last: within what it has `missed` or after it.
+async fn gets_the_third_alone(b: &Server, missed: Vec<u64>) {
+    let mut got = missed;
     let received = || numbers(&b.sockets.received("x"));
     eventually("the third", || got.contains(&3) || received().contains(&3)).await;
     got.extend(received());
     assert_eq!(got, [3]);
 }
 
+#[tokio::test]
+async fn what_a_client_got_ahead_of_the_stream_it_does_not_get_again_when_it_lands() {
+    let redis = RedisServer::start();
+    let (a, b) = (server(&redis).await, server(&redis).await);
+    // It is back on `b` before `a` has written them.
+    let offset = gone_with_two_ahead(&a).await;
+    let back = async { numbers(&come_back(&b, "x", Some(&offset)).await.unwrap()) };
+    let mut back = std::pin::pin!(back);
+    assert!(tokio::time::timeout(Duration::from_millis(500), &mut back).await.is_err(), "it has to wait");
+    for n in 1..=3 {
+        a.adapter.broadcast(event(n), BroadcastOptions::default());
+    }
+    gets_the_third_alone(&b, back.await).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_whose_session_was_read_just_before_redis_died_waits_for_what_is_ahead_of_the_stream() {
     let mut redis = RedisServer::start();
     let (a, b) = (server(&redis).await, server(&redis).await);
-    a.adapter.persist_session(session(&a, "x", &[])).wait().await;
-    let at = a.adapter.offset().unwrap();
-    let offset = format!("{at}/{}:2", a.adapter.hub.uid);
+    let offset = gone_with_two_ahead(&a).await;
     let back = async { numbers(&come_back(&b, "x", Some(&offset)).await.unwrap()) };
     let mut back = std::pin::pin!(back);
     assert!(tokio::time::timeout(Duration::from_millis(500), &mut back).await.is_err(), "it has to wait");
@@ -370,20 +376,14 @@ async fn a_client_whose_session_was_read_just_before_redis_died_waits_for_what_i
         a.adapter.broadcast(event(n), BroadcastOptions::default());
     }
     redis.start_again();
-    let mut got = back.await;
-    let received = || numbers(&b.sockets.received("x"));
-    eventually("the third", || got.contains(&3) || received().contains(&3)).await;
-    got.extend(received());
-    assert_eq!(got, [3]);
+    gets_the_third_alone(&b, back.await).await;
 }
 
 #[tokio::test]
 async fn what_a_client_got_ahead_of_the_stream_it_does_not_get_again_in_the_next_part_either() {
     let redis = RedisServer::start();
     let (a, b) = (server(&redis).await, server(&redis).await);
-    a.adapter.persist_session(session(&a, "x", &[])).wait().await;
-    let at = a.adapter.offset().unwrap();
-    let mut offset = Some(format!("{at}/{}:2", a.adapter.hub.uid));
+    let mut offset = Some(gone_with_two_ahead(&a).await);
     for (from, numbers) in [(&b, 10..16), (&a, 1..4)] {
         for n in numbers {
             from.adapter.broadcast(event(n), BroadcastOptions::default()).wait().await;
