@@ -32,6 +32,8 @@ pub struct Stats {
     pub resent: u64,
     /// What is under way.
     pub outstanding: Outstanding,
+    /// The oldest deliveries that have not come.
+    pub missing: Vec<Missing>,
     /// `server:maintenance` notices.
     pub maintenance: u64,
     /// Connections after the first one.
@@ -61,6 +63,17 @@ pub struct Outstanding {
     pub unacked: u64,
     /// Deliveries that have not come.
     pub undelivered: u64,
+}
+
+/// A message that not all have got.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Missing {
+    /// Who sent it, as its how-manieth.
+    pub message: String,
+    /// Who has not got it.
+    pub ears: Vec<String>,
+    /// The offsets with which the others got it.
+    pub offsets: Vec<String>,
 }
 
 /// Durations in buckets.
@@ -153,6 +166,7 @@ impl Stats {
             doubled,
             resent,
             outstanding,
+            missing,
             maintenance,
             reconnects,
             recovered,
@@ -177,6 +191,7 @@ impl Stats {
         self.resent += resent;
         self.outstanding.unacked += outstanding.unacked;
         self.outstanding.undelivered += outstanding.undelivered;
+        self.missing.extend(missing);
         self.maintenance += maintenance;
         self.reconnects += reconnects;
         self.recovered += recovered;

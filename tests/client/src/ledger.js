@@ -2,11 +2,18 @@
 // to every member whose join had been acknowledged when the message was first emitted, and each of them has
 // to hear it once.
 
+/** How many of the missing deliveries are told one by one. */
+const TOLD = 20;
+
 /** How many heard messages a member remembers, to tell a resent message from one delivered twice. */
 const REMEMBERED = 256;
 
 /** What one member hears. */
 export class Ear {
+  constructor(name) {
+    this.name = name;
+  }
+
   /**
    * Messages of these speakers count from this number on; from 1 for the others. Undefined until a join has been
    * acknowledged: the server has put the member into the room before it says so, and what is said in between may be
@@ -108,6 +115,18 @@ export class Ledger {
       undelivered += message.waiting.size;
     }
     return { unacked, undelivered };
+  }
+
+  /** The oldest messages that somebody has not heard: who said them, who has not, and what those who have got as offset. */
+  missing() {
+    const missing = [];
+    for (const [message, { room, waiting }] of this.#open) {
+      if (waiting.size === 0) continue;
+      if (missing.length === TOLD) break;
+      const heard = room.members.flatMap((member) => member.ear.heard.get(message) ?? []);
+      missing.push({ message, ears: [...waiting].map((ear) => ear.name), offsets: [...new Set(heard)] });
+    }
+    return missing;
   }
 
   #update(key, change) {

@@ -101,6 +101,7 @@ export class Load {
       doubled,
       resent,
       outstanding: this.ledger.outstanding(),
+      missing: this.ledger.missing(),
       ...this.tally,
       reconnectsPerClient: perClient,
     };

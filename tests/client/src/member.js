@@ -9,7 +9,7 @@ const RETRIES = 20;
 const REFUSED_RETRY_MS = 2_000;
 
 export class Member {
-  ear = new Ear();
+  ear;
   /** The server has acknowledged the join, and the session has gone on since. */
   joined = false;
   reconnects = 0;
@@ -21,7 +21,7 @@ export class Member {
   #unread = undefined;
 
   constructor(name, room, { url, path, transports, auth }, ledger, tally) {
-    Object.assign(this, { name, room, ledger, tally });
+    Object.assign(this, { name, room, ledger, tally, ear: new Ear(name) });
     this.openedAt = performance.now();
     this.socket = io(url, {
       path,

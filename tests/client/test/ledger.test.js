@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Ear, Ledger } from "../src/ledger.js";
 
-const room = () => ({ outstanding: 0 });
+const room = (...ears) => ({ outstanding: 0, members: ears.map((ear) => ({ ear })) });
 
 /** An ear whose join has been acknowledged. */
-function joined() {
-  const ear = new Ear();
+function joined(name) {
+  const ear = new Ear(name);
   ear.dueFrom = new Map();
   return ear;
 }
@@ -23,6 +23,17 @@ test("a message that everybody heard once is settled", () => {
   assert.equal(r.outstanding, 0);
   assert.equal(ledger.received, 2);
   assert.equal(ledger.lost(1000), 0);
+});
+
+test("who has not heard what is told, with where the others got it", () => {
+  const ledger = new Ledger();
+  const [a, b, c] = [joined("a"), joined("b"), joined("c")];
+  const r = room(a, b, c);
+  ledger.said("a", 1, r, [a, b, c], 0);
+  ledger.said("a", 2, r, [a, b, c], 0);
+  for (const ear of [a, b, c]) ledger.hear(ear, "a", 1, "1-0", 5);
+  ledger.hear(b, "a", 2, "2-0", 5);
+  assert.deepEqual(ledger.missing(), [{ message: "a 2", ears: ["a", "c"], offsets: ["2-0"] }]);
 });
 
 test("what is overdue is lost, until it comes", () => {
