@@ -4,8 +4,10 @@
 //! resubscribes by itself in each (`redis` 1.x has no reconnecting Sentinel connection). Nothing of `fred`
 //! leaves this file.
 //!
-//! A command is tried once: it fails at once while the connection is down, and what was under way when it
-//! broke is reported as failed. Whether to try again is the caller's decision, who knows what a double means.
+//! A command is tried once, and what was under way when the connection broke is reported as failed. Whether to try again is
+//! the caller's decision, who knows what a double means. While the connection is down a command fails, at once or, where
+//! `fred` has not noticed yet, it waits for the next connection for as long as a command may take; one that must not be
+//! carried out on another connection goes through a [`Writer`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, EventInterface, KeysInterface, PubsubInterface, StreamsInterface};
 use fred::types::config::{Config, Options, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig};
 use fred::types::streams::{XCapKind, XCapTrim};
-use fred::types::{Builder, ClusterHash, CustomCommand, Expiration, RespVersion, Value};
+use fred::types::{Builder, ClusterHash, ConnectHandle, CustomCommand, Expiration, RespVersion, Value};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
@@ -129,19 +131,17 @@ impl Redis {
             .map_err(|e| RedisError::Url(e.details().trim_end_matches('.').to_owned()))?;
         config.fail_fast = false;
         let mut builder = Builder::from_config(config);
-        builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 1_000, 2)).with_connection_config(
-            |connection| {
-                connection.connection_timeout = Duration::from_secs(5);
-                connection.internal_command_timeout = Duration::from_secs(5);
-                connection.max_command_attempts = 1;
-                connection.unresponsive = UnresponsiveConfig {
-                    max_timeout: Some(READ_BLOCK + COMMAND_TIMEOUT),
-                    interval: Duration::from_secs(1),
-                };
-                connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-            },
-        );
-        let commands = builder.build().map_err(RedisError::from)?;
+        builder.with_connection_config(|connection| {
+            connection.connection_timeout = Duration::from_secs(5);
+            connection.internal_command_timeout = Duration::from_secs(5);
+            connection.max_command_attempts = 1;
+            connection.unresponsive = UnresponsiveConfig {
+                max_timeout: Some(READ_BLOCK + COMMAND_TIMEOUT),
+                interval: Duration::from_secs(1),
+            };
+            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
+        });
+        let commands = reconnecting(&builder).build().map_err(RedisError::from)?;
         tokio::spawn(say_why(commands.clone()));
         commands.connect();
         Ok(Self { builder: Arc::new(builder), commands, observer })
@@ -154,7 +154,7 @@ impl Redis {
 
     /// Another connection, for commands that block.
     fn another(&self) -> Result<Client, RedisError> {
-        let client = self.builder.build()?;
+        let client = reconnecting(&self.builder).build()?;
         client.connect();
         Ok(client)
     }
@@ -368,6 +368,23 @@ impl Redis {
         count.and_then(|count| usize::try_from(count).ok()).ok_or(RedisError::Answer("PUBSUB"))
     }
 
+    /// Who writes what must not be written on a later connection.
+    pub fn writer(&self) -> Writer {
+        Writer { recipe: self.clone(), open: None }
+    }
+
+    /// As this one, on a connection of its own that ends when it breaks, with all that has been asked on it. Waits until it
+    /// is there.
+    async fn for_once(&self) -> Result<(Self, ConnectHandle), RedisError> {
+        let mut builder = Builder::clone(&self.builder);
+        if let Some(config) = builder.get_config().cloned() {
+            builder.set_config(Config { fail_fast: true, ..config });
+        }
+        let commands = builder.build()?;
+        let handle = commands.init().await?;
+        Ok((Self { commands, ..self.clone() }, handle))
+    }
+
     /// A reader of one stream, with its own connection.
     pub fn reader(&self, stream: &str) -> Result<Reader, RedisError> {
         let client = self.another()?;
@@ -377,7 +394,7 @@ impl Redis {
     /// A connection in RESP3, for subscriptions beside commands. `burst` messages may wait to be taken from it;
     /// `fred` makes room for so many in each of its nine channels, at once.
     pub(super) fn for_subscriptions(&self, burst: usize) -> Result<Client, RedisError> {
-        let mut builder = Builder::clone(&self.builder);
+        let mut builder = reconnecting(&self.builder);
         builder.with_performance_config(|performance| performance.broadcast_channel_capacity = burst);
         if let Some(config) = builder.get_config().cloned() {
             builder.set_config(Config { version: RespVersion::RESP3, ..config });
@@ -385,6 +402,35 @@ impl Redis {
         let client = builder.build()?;
         client.connect();
         Ok(client)
+    }
+}
+
+/// Writes on one connection after another, and says which writes belong to which: after one has broken, Redis can be looked at
+/// before anything else is written to it.
+pub struct Writer {
+    recipe: Redis,
+    open: Option<(Redis, ConnectHandle)>,
+}
+
+impl Writer {
+    /// The connection, as long as it holds.
+    ///
+    /// # Errors
+    /// [`RedisError::Connection`] when it has broken, until [`Self::connect`].
+    pub fn connection(&self) -> Result<&Redis, RedisError> {
+        match &self.open {
+            Some((redis, handle)) if !handle.is_finished() => Ok(redis),
+            _ => Err(RedisError::Connection("the connection for writing has broken".into())),
+        }
+    }
+
+    /// The connection; another one, if it has broken.
+    pub async fn connect(&mut self) -> Result<&Redis, RedisError> {
+        drop(self.open.take_if(|(_, handle)| handle.is_finished()));
+        if self.open.is_none() {
+            self.open = Some(self.recipe.for_once().await?);
+        }
+        self.connection()
     }
 }
 
@@ -428,6 +474,13 @@ impl Reader {
             _ => Err(RedisError::Answer("XREAD")),
         }
     }
+}
+
+/// As `builder`, for a client that makes its connection anew.
+fn reconnecting(builder: &Builder) -> Builder {
+    let mut builder = builder.clone();
+    builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 1_000, 2));
+    builder
 }
 
 /// Says why there is no connection: once for each reason, until there is one again.

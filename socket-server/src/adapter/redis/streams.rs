@@ -19,7 +19,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,7 +34,7 @@ use self::recovery::ReplayMemory;
 use self::sessions::Sessions;
 use super::action::Action;
 use super::channels::Channels;
-use super::client::{Redis, RedisError, RedisObserver};
+use super::client::{Reader, Redis, RedisError, RedisObserver};
 use super::cluster::{Cluster, Wire, requests_of_cluster};
 use super::entry_id::EntryId;
 use super::envelope;
@@ -118,6 +118,7 @@ impl Streams {
             namespaces: RwLock::default(),
             outbox: Mutex::default(),
             published: Notify::new(),
+            interrupted: AtomicBool::new(false),
             position: watch::Sender::new(None),
             log: Arc::new(tokio::sync::Mutex::new(Log::starting_at(EntryId::START))),
             sessions: Sessions::default(),
@@ -125,8 +126,7 @@ impl Streams {
             working: AtomicU8::new(0),
             options,
         });
-        tokio::spawn(reader::run(hub.clone(), reader));
-        tokio::spawn(publisher::run(hub.clone()));
+        tokio::spawn(run(hub.clone(), reader));
         tokio::spawn(sessions::write(hub.clone()));
         tokio::spawn(sessions::refresh(hub.clone()));
         tokio::spawn(receive(hub.clone(), messages));
@@ -145,6 +145,13 @@ impl Streams {
     }
 }
 
+/// Reads and writes for ever. Who is ready to read is ready to write: what is published then goes through the stream.
+async fn run(hub: Arc<Hub>, reader: Reader) {
+    let writer = publisher::connect(&hub).await;
+    tokio::spawn(publisher::run(hub.clone(), writer));
+    reader::run(hub, reader).await;
+}
+
 /// What the adapters of the namespaces share.
 struct Hub {
     uid: ByteString,
@@ -153,8 +160,10 @@ struct Hub {
     options: StreamsOptions,
     namespaces: RwLock<HashMap<ByteString, Namespace>>,
     outbox: Mutex<Outbox<Publication>>,
-    /// Something is in the outbox.
+    /// Something is in the outbox, or reading was interrupted.
     published: Notify,
+    /// Reading was interrupted, and goes on.
+    interrupted: AtomicBool,
     /// How far the stream has been handed to the sockets; none before it has been reached.
     position: watch::Sender<Option<EntryId>>,
     /// Locked while entries are handed to the sockets, and while a recovered socket enters its rooms.
@@ -240,7 +249,9 @@ impl Hub {
             || (self.redis.is_connected()
                 && self.is_whole()
                 && self.outbox.lock().ahead().is_none()
-                && !self.sessions.are_lost())
+                && !self.sessions.are_lost()
+                // Another server may still have to write what this one's sockets have not got.
+                && !self.sessions.were_lost_within(REWRITTEN))
     }
 
     /// Whether what is missing in Redis may still be written again by the server that has it.

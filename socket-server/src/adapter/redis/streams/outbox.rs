@@ -44,6 +44,8 @@ pub struct Outbox<T> {
     recent: VecDeque<Arc<Item<T>>>,
     recent_bytes: usize,
     serving: bool,
+    /// How many want nothing to be handed out ahead of the stream.
+    holds: usize,
 }
 
 impl<T> Default for Outbox<T> {
@@ -60,6 +62,7 @@ impl<T> Default for Outbox<T> {
             recent: VecDeque::new(),
             recent_bytes: 0,
             serving: false,
+            holds: 0,
         }
     }
 }
@@ -139,12 +142,25 @@ impl<T> Outbox<T> {
     /// The next publication to hand to own sockets ahead of the stream, to be asked for until there is none.
     /// One caller at a time gets them: the order holds.
     pub fn next_to_serve(&mut self, again: bool) -> Option<Arc<Item<T>>> {
-        if self.serving && !again {
+        if self.holds > 0 || (self.serving && !again) {
             return None;
         }
         let next = self.to_serve.pop_front();
         self.serving = next.is_some();
         next
+    }
+
+    /// Own sockets get nothing ahead of the stream until [`Self::release`]: what they are to get waits. `false`, and no hold,
+    /// while some have got what has not come back.
+    pub fn hold(&mut self) -> bool {
+        let none_ahead = !self.serving && self.to_serve.is_empty() && self.ahead().is_none();
+        self.holds += usize::from(none_ahead);
+        none_ahead
+    }
+
+    /// Ends a hold. What has waited is next to serve.
+    pub fn release(&mut self) {
+        self.holds -= 1;
     }
 
     /// Own publication `seq` has come back. Returns what own sockets have not got yet, in order: it, and
@@ -281,6 +297,23 @@ mod tests {
         assert_eq!(outbox.ahead(), Some(2));
         assert!(outbox.came_back(2).is_empty());
         assert_eq!((outbox.ahead(), values(outbox.came_back(3))), (None, vec![3]));
+    }
+
+    #[test]
+    fn what_is_to_be_served_ahead_waits_while_that_is_held_and_nothing_is_held_while_some_is_ahead() {
+        let mut outbox = connected();
+        assert!(outbox.hold());
+        outbox.push(1, 1);
+        outbox.away();
+        assert!(serve(&mut outbox).is_empty());
+        assert!(!outbox.hold());
+        outbox.release();
+        assert!(!outbox.hold(), "it waits to be served");
+        let first = outbox.next_to_serve(false);
+        assert!(first.is_some() && !outbox.hold(), "it is being served");
+        assert!(outbox.next_to_serve(true).is_none() && !outbox.hold(), "it has not come back");
+        assert!(outbox.came_back(1).is_empty());
+        assert!(outbox.hold());
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! Writes what is in the outbox to the stream: in order, many entries in a round trip, each once.
+//!
+//! Others pass over a publication that is numbered below one they have seen. So nothing is written to a Redis that may have
+//! lost what it was told before it has been looked at: a write stays on the connection that it was made for ([`Writer`]).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::outbox::Item;
 use super::{GATHER, Hub, Publication, WRITING};
-use crate::adapter::redis::client::{Field, RedisError};
+use crate::adapter::redis::client::{Field, Redis, RedisError, Writer};
 use crate::adapter::redis::entry_id::EntryId;
 use crate::adapter::redis::envelope;
 
@@ -18,21 +22,38 @@ const RETRY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)]
 /// The field in which this server counts its publications. Node's readers pass over it.
 pub const SEQ: &str = "seq";
 
+/// Connects, however long it takes.
+pub async fn connect(hub: &Hub) -> Writer {
+    let mut writer = hub.redis.writer();
+    while let Err(error) = writer.connect().await {
+        tracing::debug!(%error, "the stream cannot be written yet");
+        tokio::time::sleep(RETRY[0]).await;
+    }
+    writer
+}
+
 /// Publishes for ever.
-pub async fn run(hub: Arc<Hub>) {
+pub async fn run(hub: Arc<Hub>, mut writer: Writer) {
     // What is written before the reader knows where to begin would not come back.
     let _ = hub.position.subscribe().wait_for(Option::is_some).await;
     hub.works(WRITING, true);
     let mut known = hub.position.borrow().unwrap_or(EntryId::START);
     loop {
+        if hub.interrupted.swap(false, Ordering::AcqRel) {
+            away(&hub, &mut writer, &mut known).await;
+        }
         let batch = hub.outbox.lock().unsent(BATCH);
         if batch.is_empty() {
             hub.published.notified().await;
             continue;
         }
-        if let Err(error) = send(&hub, &batch, &mut known).await {
+        let sent = match writer.connection() {
+            Ok(redis) => send(&hub, redis, &batch, &mut known).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
             tracing::warn!(%error, "publishing failed");
-            away(&hub, &mut known).await;
+            away(&hub, &mut writer, &mut known).await;
         } else if batch.len() < BATCH {
             tokio::time::sleep(GATHER).await;
         }
@@ -40,9 +61,14 @@ pub async fn run(hub: Arc<Hub>) {
 }
 
 /// Sends a batch and takes note of what the stream has for certain.
-async fn send(hub: &Hub, batch: &[Arc<Item<Publication>>], known: &mut EntryId) -> Result<(), RedisError> {
+async fn send(
+    hub: &Hub,
+    redis: &Redis,
+    batch: &[Arc<Item<Publication>>],
+    known: &mut EntryId,
+) -> Result<(), RedisError> {
     let entries = batch.iter().map(|item| fields(hub, item)).collect();
-    let results = hub.redis.append(&hub.options.stream, hub.options.max_len, entries).await;
+    let results = redis.append(&hub.options.stream, hub.options.max_len, entries).await;
     let landed = results.iter().rposition(Result::is_ok);
     for (at, (item, result)) in batch.iter().zip(results).enumerate() {
         match result {
@@ -81,7 +107,7 @@ fn fields(hub: &Hub, item: &Item<Publication>) -> Vec<Field> {
 }
 
 /// Serves own sockets at once until Redis takes entries again.
-async fn away(hub: &Hub, known: &mut EntryId) {
+async fn away(hub: &Hub, writer: &mut Writer, known: &mut EntryId) {
     hub.works(WRITING, false);
     let mut pause = RETRY[0];
     loop {
@@ -92,8 +118,9 @@ async fn away(hub: &Hub, known: &mut EntryId) {
         // A connection that broke may have carried some of the entries to the stream before: they are looked
         // for there, so that none is written twice.
         // Looked at before anything new is written: who has seen a number passes over those below.
-        let Ok(kept) = hub.redis.range(&hub.options.stream, *known, *known, 1).await else { continue };
-        let Ok(landed) = last_landed(hub, *known).await else { continue };
+        let Ok(redis) = writer.connect().await else { continue };
+        let Ok(kept) = redis.range(&hub.options.stream, *known, *known, 1).await else { continue };
+        let Ok(landed) = last_landed(hub, redis, *known).await else { continue };
         let batch = {
             let mut outbox = hub.outbox.lock();
             if kept.is_empty() {
@@ -102,7 +129,7 @@ async fn away(hub: &Hub, known: &mut EntryId) {
             landed.inspect(|&seq| outbox.landed_up_to(seq));
             outbox.unsent(BATCH)
         };
-        if batch.is_empty() || send(hub, &batch, known).await.is_ok() {
+        if batch.is_empty() || send(hub, redis, &batch, known).await.is_ok() {
             hub.outbox.lock().back();
             hub.works(WRITING, true);
             return;
@@ -111,10 +138,10 @@ async fn away(hub: &Hub, known: &mut EntryId) {
 }
 
 /// The last of this server's publications that the stream has after `known`.
-async fn last_landed(hub: &Hub, known: EntryId) -> Result<Option<u64>, RedisError> {
+async fn last_landed(hub: &Hub, redis: &Redis, known: EntryId) -> Result<Option<u64>, RedisError> {
     let (mut count, max) = (100, hub.options.max_len * 2);
     loop {
-        let entries = hub.redis.latest(&hub.options.stream, known.next(), count).await?;
+        let entries = redis.latest(&hub.options.stream, known.next(), count).await?;
         let complete = (entries.len() as u64) < count || count >= max;
         let own = entries.iter().find_map(|entry| {
             let field = |name: &str| entry.fields.iter().find(|(n, _)| n == name).map(|(_, value)| value);

@@ -1,6 +1,7 @@
 //! Reads the stream and hands it to this server's sockets, in order.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,7 +44,11 @@ pub async fn run(hub: Arc<Hub>, mut reader: Reader) {
                 hub.works(READING, false);
             }
             Ok(entries) => {
-                broken = false;
+                if std::mem::take(&mut broken) {
+                    // What the stream had taken it may have lost: who writes looks for it, also with nothing new to write.
+                    hub.interrupted.store(true, Ordering::Release);
+                    hub.published.notify_one();
+                }
                 hub.works(READING, true);
                 let count = entries.len() as u64;
                 hand_out(&hub, entries).await;

@@ -41,7 +41,7 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// See [`Adapter::restore_session`](crate::adapter::Adapter::restore_session).
 pub async fn restore(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     nsp: &ByteString,
     pid: &str,
     offset: Option<&str>,
@@ -73,7 +73,7 @@ pub async fn restore(
 }
 
 async fn try_restore(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     nsp: &ByteString,
     pid: &str,
     offset: Option<&str>,
@@ -87,7 +87,7 @@ async fn try_restore(
     else {
         return Ok(None);
     };
-    landed(hub, &offset).await;
+    let mut all_landed = landed(hub, &offset).await;
     let mut position = hub.position.subscribe();
     let caught_up = position.wait_for(|position| position.is_some_and(|position| position >= offset.id));
     if caught_up.await.is_err() {
@@ -99,13 +99,18 @@ async fn try_restore(
     let mut at = offset.id;
     let mut count = FIRST_PAGE;
     let mut memory = None;
-    let (log, more) = loop {
+    let (log, ahead, more) = loop {
         let log = hub.log.clone().lock_owned().await;
-        if at >= log.complete_after() {
-            break (log, false);
-        }
-        if bytes > hub.options.max_replay_bytes {
-            break (log, true);
+        let rest_in_memory = at >= log.complete_after();
+        if rest_in_memory || bytes > hub.options.max_replay_bytes {
+            let ahead = AheadHold::new(hub);
+            if ahead.is_some() || !all_landed {
+                break (log, ahead, !rest_in_memory);
+            }
+            // Redis went away since.
+            drop(log);
+            all_landed = landed(hub, &offset).await;
+            continue;
         }
         drop(log);
         if memory.is_none() {
@@ -139,7 +144,24 @@ async fn try_restore(
     }
     let memory = memory.map_or_else(Hold::default, |memory| Hold::new(memory.keep(bytes)));
     hub.sessions.restored(&session);
-    Ok(Some(RestoredSession { session, missed, more, memory, hold: Hold::new(log) }))
+    Ok(Some(RestoredSession { session, missed, more, memory, hold: Hold::new((log, ahead)) }))
+}
+
+/// While it lasts, the sockets here get nothing ahead of the stream: who comes in between would not get it.
+struct AheadHold(Arc<Hub>);
+
+impl AheadHold {
+    /// None while they have got what has not come back.
+    fn new(hub: &Arc<Hub>) -> Option<Self> {
+        hub.outbox.lock().hold().then(|| Self(Arc::clone(hub)))
+    }
+}
+
+impl Drop for AheadHold {
+    fn drop(&mut self) {
+        self.0.outbox.lock().release();
+        self.0.serve_ahead();
+    }
 }
 
 /// Memory for events that are read from Redis for clients that come back: when a server has ended, all of its clients come
@@ -185,8 +207,9 @@ impl TakenMemory {
 
 /// Waits until this server has read from the stream what was given to sockets ahead of it: what the client got
 /// elsewhere in this way (it would get it again when it comes), and what the sockets here got before the client came
-/// (they do not get it again when it comes, and it would not either). Gives up in the end: better late than twice or never.
-async fn landed(hub: &Hub, offset: &Offset) {
+/// (they do not get it again when it comes, and it would not either). Gives up in the end, and says so: better late than twice
+/// or never.
+async fn landed(hub: &Hub, offset: &Offset) -> bool {
     let mut back = Instant::now();
     while back.elapsed() < AHEAD {
         let theirs = match &offset.ahead {
@@ -194,13 +217,14 @@ async fn landed(hub: &Hub, offset: &Offset) {
             None => true,
         };
         if theirs && hub.outbox.lock().ahead().is_none() {
-            return;
+            return true;
         }
         tokio::time::sleep(RETRY).await;
         if !hub.is_whole() {
             back = Instant::now();
         }
     }
+    false
 }
 
 /// How many entries to read after this page, were they as large as those.

@@ -445,6 +445,49 @@ async fn a_redis_that_comes_back_empty_is_used_again() {
     assert_eq!(numbers(&come_back(&c, "z", None).await.unwrap()), [3]);
 }
 
+/// The connections on which somebody waits for entries.
+fn readers(redis: &RedisServer) -> Vec<String> {
+    let all = redis.cli(&["CLIENT", "LIST"]);
+    let reading = all.lines().filter(|line| line.contains(" cmd=xread "));
+    reading.filter_map(|line| line.strip_prefix("id=")?.split(' ').next()).map(str::to_owned).collect()
+}
+
+/// Two servers, the second of which has read all but the first event of the first when Redis loses its data.
+async fn one_event_is_lost_with_redis(redis: &mut RedisServer) -> (Server, Server) {
+    let a = server(redis).await;
+    eventually("a reads", || readers(redis).len() == 1).await;
+    let of_a = readers(redis);
+    let b = server(redis).await;
+    eventually("b reads", || readers(redis).len() == 2).await;
+    let of_b = readers(redis).into_iter().find(|id| !of_a.contains(id)).unwrap();
+    b.sockets.connect("y", &[]);
+    // It reads on after a moment.
+    redis.cli(&["CLIENT", "KILL", "ID", &of_b]);
+    a.adapter.broadcast(event(1), BroadcastOptions::default()).wait().await;
+    redis.kill();
+    assert_eq!(numbers(&b.sockets.received("y")), [0u64; 0], "b was too fast for this test");
+    (a, b)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_lost_before_all_had_read_it_is_written_again() {
+    let mut redis = RedisServer::start();
+    let (a, b) = one_event_is_lost_with_redis(&mut redis).await;
+    // At once: before its connection is known to have broken.
+    a.adapter.broadcast(event(2), BroadcastOptions::default());
+    redis.start_again_empty();
+    eventually("the second", || numbers(&b.sockets.received("y")).contains(&2)).await;
+    assert_eq!(numbers(&b.sockets.received("y")), [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_lost_is_written_again_by_who_has_nothing_new_to_write() {
+    let mut redis = RedisServer::start();
+    let (_a, b) = one_event_is_lost_with_redis(&mut redis).await;
+    redis.start_again_empty();
+    eventually("it", || numbers(&b.sockets.received("y")) == [1]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_on_its_way_when_redis_loses_its_data_is_recovered_with_all_that_it_missed() {
     let mut redis = RedisServer::start();
