@@ -19,7 +19,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -118,7 +118,7 @@ impl Streams {
             namespaces: RwLock::default(),
             outbox: Mutex::default(),
             published: Notify::new(),
-            interrupted: AtomicBool::new(false),
+            interrupted: Mutex::default(),
             position: watch::Sender::new(None),
             log: Arc::new(tokio::sync::Mutex::new(Log::starting_at(EntryId::START))),
             sessions: Sessions::default(),
@@ -162,8 +162,8 @@ struct Hub {
     outbox: Mutex<Outbox<Publication>>,
     /// Something is in the outbox, or reading was interrupted.
     published: Notify,
-    /// Reading was interrupted, and goes on.
-    interrupted: AtomicBool,
+    /// Reading was interrupted after this entry, and has gone on.
+    interrupted: Mutex<Option<EntryId>>,
     /// How far the stream has been handed to the sockets; none before it has been reached.
     position: watch::Sender<Option<EntryId>>,
     /// Locked while entries are handed to the sockets, and while a recovered socket enters its rooms.

@@ -4,7 +4,6 @@
 //! lost what it was told before it has been looked at: a write stays on the connection that it was made for ([`Writer`]).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,7 +38,7 @@ pub async fn run(hub: Arc<Hub>, mut writer: Writer) {
     hub.works(WRITING, true);
     let mut known = hub.position.borrow().unwrap_or(EntryId::START);
     loop {
-        if hub.interrupted.swap(false, Ordering::AcqRel) {
+        if hub.interrupted.lock().is_some() {
             away(&hub, &mut writer, &mut known).await;
         }
         let batch = hub.outbox.lock().unsent(BATCH);
@@ -109,6 +108,9 @@ fn fields(hub: &Hub, item: &Item<Publication>) -> Vec<Field> {
 /// Serves own sockets at once until Redis takes entries again.
 async fn away(hub: &Hub, writer: &mut Writer, known: &mut EntryId) {
     hub.works(WRITING, false);
+    // Where the stream was last known to reach. With what others have written since, `known` may have been trimmed.
+    let read = hub.interrupted.lock().take().or(*hub.position.borrow());
+    *known = read.map_or(*known, |read| read.max(*known));
     let mut pause = RETRY[0];
     loop {
         hub.outbox.lock().away();

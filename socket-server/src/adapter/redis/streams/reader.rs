@@ -1,7 +1,6 @@
 //! Reads the stream and hands it to this server's sockets, in order.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,7 +45,7 @@ pub async fn run(hub: Arc<Hub>, mut reader: Reader) {
             Ok(entries) => {
                 if std::mem::take(&mut broken) {
                     // What the stream had taken it may have lost: who writes looks for it, also with nothing new to write.
-                    hub.interrupted.store(true, Ordering::Release);
+                    hub.interrupted.lock().get_or_insert(position);
                     hub.published.notify_one();
                 }
                 hub.works(READING, true);

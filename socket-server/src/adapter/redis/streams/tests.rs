@@ -489,6 +489,26 @@ async fn what_redis_lost_is_written_again_by_who_has_nothing_new_to_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_only_grown_out_of_the_stream_is_not_written_again() {
+    let redis = RedisServer::start();
+    let options = StreamsOptions { max_len: 100, ..StreamsOptions::default() };
+    let (a, b) = (server_with(&redis, options.clone()).await, server_with(&redis, options).await);
+    a.sockets.connect("x", &[]);
+    a.adapter.broadcast(event(0), BroadcastOptions::default()).wait().await;
+    for n in 1..=500 {
+        b.adapter.broadcast(event(n), BroadcastOptions::default()).wait().await;
+    }
+    eventually("all", || a.sockets.received("x").len() == 501).await;
+    redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    eventually("noticed", || !a.adapter.hub.is_whole()).await;
+    eventually("and mended", || a.adapter.hub.is_whole()).await;
+    a.adapter.broadcast(event(501), BroadcastOptions::default()).wait().await;
+    eventually("the last", || a.sockets.received("x").len() == 502).await;
+    let stream = redis.cli(&["XRANGE", "socket.io-stream", "-", "+"]);
+    assert_eq!(stream.matches(&*a.adapter.hub.uid).count(), 1, "{stream}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_on_its_way_when_redis_loses_its_data_is_recovered_with_all_that_it_missed() {
     let mut redis = RedisServer::start();
     let (a, b) = (server(&redis).await, server(&redis).await);
