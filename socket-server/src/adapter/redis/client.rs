@@ -405,8 +405,8 @@ impl Redis {
     }
 }
 
-/// Writes on one connection after another, and says which writes belong to which: after one has broken, Redis can be looked at
-/// before anything else is written to it.
+/// Writes on one connection at a time. No write gets to the next one: after one has broken, Redis can be looked at before
+/// anything else is written to it.
 pub struct Writer {
     recipe: Redis,
     open: Option<(Redis, ConnectHandle)>,

@@ -39,7 +39,10 @@ pub async fn run(hub: Arc<Hub>, mut writer: Writer) {
     let mut known = hub.position.borrow().unwrap_or(EntryId::START);
     loop {
         if hub.interrupted.lock().is_some() {
-            away(&hub, &mut writer, &mut known).await;
+            known = reached(&hub, known);
+            if resume(&hub, &mut writer, &mut known).await.is_err() {
+                away(&hub, &mut writer, &mut known).await;
+            }
         }
         let batch = hub.outbox.lock().unsent(BATCH);
         if batch.is_empty() {
@@ -52,6 +55,7 @@ pub async fn run(hub: Arc<Hub>, mut writer: Writer) {
         };
         if let Err(error) = sent {
             tracing::warn!(%error, "publishing failed");
+            known = reached(&hub, known);
             away(&hub, &mut writer, &mut known).await;
         } else if batch.len() < BATCH {
             tokio::time::sleep(GATHER).await;
@@ -108,34 +112,44 @@ fn fields(hub: &Hub, item: &Item<Publication>) -> Vec<Field> {
 /// Serves own sockets at once until Redis takes entries again.
 async fn away(hub: &Hub, writer: &mut Writer, known: &mut EntryId) {
     hub.works(WRITING, false);
-    // Where the stream was last known to reach. With what others have written since, `known` may have been trimmed.
-    let read = hub.interrupted.lock().take().or(*hub.position.borrow());
-    *known = read.map_or(*known, |read| read.max(*known));
     let mut pause = RETRY[0];
     loop {
         hub.outbox.lock().away();
         hub.serve_ahead();
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RETRY[1]);
-        // A connection that broke may have carried some of the entries to the stream before: they are looked
-        // for there, so that none is written twice.
-        // Looked at before anything new is written: who has seen a number passes over those below.
-        let Ok(redis) = writer.connect().await else { continue };
-        let Ok(kept) = redis.range(&hub.options.stream, *known, *known, 1).await else { continue };
-        let Ok(landed) = last_landed(hub, redis, *known).await else { continue };
-        let batch = {
-            let mut outbox = hub.outbox.lock();
-            if kept.is_empty() {
-                outbox.lost(landed.unwrap_or(0));
-            }
-            landed.inspect(|&seq| outbox.landed_up_to(seq));
-            outbox.unsent(BATCH)
-        };
-        if batch.is_empty() || send(hub, redis, &batch, known).await.is_ok() {
+        if resume(hub, writer, known).await.is_ok() {
             hub.outbox.lock().back();
             hub.works(WRITING, true);
             return;
         }
+    }
+}
+
+/// The last entry that the stream is known to have had, before something happened to it: `known`, the last that this server has
+/// written, may have been trimmed since for what others have.
+fn reached(hub: &Hub, known: EntryId) -> EntryId {
+    let read = hub.interrupted.lock().take().or(*hub.position.borrow());
+    read.map_or(known, |read| read.max(known))
+}
+
+/// Looks what the stream has, and goes on from there: with what a broken connection may have carried to it and what Redis
+/// may have lost, nothing is written twice and nothing left out. This comes before anything new is written.
+async fn resume(hub: &Hub, writer: &mut Writer, known: &mut EntryId) -> Result<(), RedisError> {
+    let redis = writer.connect().await?;
+    let kept = redis.range(&hub.options.stream, *known, *known, 1).await?;
+    let landed = last_landed(hub, redis, *known).await?;
+    let batch = {
+        let mut outbox = hub.outbox.lock();
+        if kept.is_empty() {
+            outbox.lost(landed.unwrap_or(0));
+        }
+        landed.inspect(|&seq| outbox.landed_up_to(seq));
+        outbox.unsent(BATCH)
+    };
+    match batch.is_empty() {
+        true => Ok(()),
+        false => send(hub, redis, &batch, known).await,
     }
 }
 
