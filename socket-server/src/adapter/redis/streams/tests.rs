@@ -466,6 +466,8 @@ async fn one_event_is_lost_with_redis(redis: &mut RedisServer) -> (Server, Serve
     redis.cli(&["CLIENT", "KILL", "ID", &of_b]);
     eventually("noticed", || !b.adapter.hub.is_whole()).await;
     a.adapter.broadcast(event(1), BroadcastOptions::default()).wait().await;
+    // By then the sender knows that it was taken.
+    redis.wait();
     redis.kill();
     drop(log);
     (a, b)
@@ -475,7 +477,8 @@ async fn one_event_is_lost_with_redis(redis: &mut RedisServer) -> (Server, Serve
 async fn what_redis_lost_before_all_had_read_it_is_written_again() {
     let mut redis = RedisServer::start();
     let (a, b) = one_event_is_lost_with_redis(&mut redis).await;
-    // At once: before its connection is known to have broken.
+    // In the moment in which the connection has broken and is not being made anew.
+    eventually("noticed", || !a.adapter.hub.is_whole()).await;
     a.adapter.broadcast(event(2), BroadcastOptions::default());
     redis.start_again_empty();
     eventually("the second", || numbers(&b.sockets.received("y")).contains(&2)).await;
