@@ -19,7 +19,7 @@ use crate::server::Server;
 use crate::stats::Stats;
 
 pub use sockets::ServerSockets;
-pub use watch::watch;
+pub use watch::{Allocator, watch};
 
 /// A server and what the fleet wants to know of it.
 pub struct Pod {

@@ -13,7 +13,7 @@ use socket_server::app;
 use socket_server::config::Config;
 use socket_server::drain::Signals;
 use socket_server::metrics::{self, Timings};
-use socket_server::pod::{self, Parts, Pod};
+use socket_server::pod::{self, Allocator, Parts, Pod};
 use socket_server::process::memory::MemoryProbe;
 use socket_server::process::{code, open_files};
 use socket_server::server::Server;
@@ -45,7 +45,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let server = pod.server().clone();
     let drained = pod.clone();
-    pod::watch(&pod, keep_unused_memory);
+    pod::watch(&pod, MIMALLOC);
     let mut serving = tokio::task::JoinSet::new();
     serving.spawn(async move { drained.drainer().run().await });
     serving.spawn(admin::serve(admin, routes));
@@ -78,18 +78,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 /// is kept for what comes next.
 const PURGE_DELAY: (libmimalloc_sys::mi_option_t, i64) = (15, 1_000);
 
-/// Whether the allocator keeps memory that is not in use, which is faster, or gives it back to the system at once.
-fn keep_unused_memory(keep: bool) {
-    let (option, default) = PURGE_DELAY;
-    // SAFETY: both may be called at any time, from any thread.
-    unsafe {
-        libmimalloc_sys::mi_option_set(option, if keep { default } else { 0 });
-        if !keep {
-            // What was freed before.
-            libmimalloc_sys::mi_collect(true);
-        }
-    }
-}
+const MIMALLOC: Allocator = Allocator {
+    keep_unused: |keep| {
+        let (option, default) = PURGE_DELAY;
+        // SAFETY: may be called at any time, from any thread.
+        unsafe { libmimalloc_sys::mi_option_set(option, if keep { default } else { 0 }) }
+    },
+    // SAFETY: may be called at any time, from any thread.
+    give_back: || unsafe { libmimalloc_sys::mi_collect(true) },
+};
 
 fn build(config: &Config, sharing: Sharing) -> anyhow::Result<Arc<Pod>> {
     let timings = Arc::new(Timings::default());
