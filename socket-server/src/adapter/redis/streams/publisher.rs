@@ -21,12 +21,18 @@ const RETRY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)]
 /// The field in which this server counts its publications. Node's readers pass over it.
 pub const SEQ: &str = "seq";
 
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(RETRY[1])
+}
+
 /// Connects, however long it takes.
 pub async fn connect(hub: &Hub) -> Writer {
     let mut writer = hub.redis.writer();
+    let mut pause = RETRY[0];
     while let Err(error) = writer.connect().await {
         tracing::debug!(%error, "the stream cannot be written yet");
-        tokio::time::sleep(RETRY[0]).await;
+        tokio::time::sleep(pause).await;
+        pause = longer(pause);
     }
     writer
 }
@@ -117,7 +123,7 @@ async fn away(hub: &Hub, writer: &mut Writer, known: &mut EntryId) {
         hub.outbox.lock().away();
         hub.serve_ahead();
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(RETRY[1]);
+        pause = longer(pause);
         if resume(hub, writer, known).await.is_ok() {
             hub.outbox.lock().back();
             hub.works(WRITING, true);
