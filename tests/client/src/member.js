@@ -9,7 +9,6 @@ const RETRIES = 20;
 const REFUSED_RETRY_MS = 2_000;
 
 export class Member {
-  ear;
   /** The server has acknowledged the join, and the session has gone on since. */
   joined = false;
   reconnects = 0;

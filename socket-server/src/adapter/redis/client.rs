@@ -377,9 +377,7 @@ impl Redis {
     /// is there.
     async fn for_once(&self) -> Result<(Self, ConnectHandle), RedisError> {
         let mut builder = Builder::clone(&self.builder);
-        if let Some(config) = builder.get_config().cloned() {
-            builder.set_config(Config { fail_fast: true, ..config });
-        }
+        builder.with_config(|config| config.fail_fast = true);
         let commands = builder.build()?;
         let handle = commands.init().await?;
         Ok((Self { commands, ..self.clone() }, handle))
@@ -395,10 +393,9 @@ impl Redis {
     /// `fred` makes room for so many in each of its nine channels, at once.
     pub(super) fn for_subscriptions(&self, burst: usize) -> Result<Client, RedisError> {
         let mut builder = reconnecting(&self.builder);
-        builder.with_performance_config(|performance| performance.broadcast_channel_capacity = burst);
-        if let Some(config) = builder.get_config().cloned() {
-            builder.set_config(Config { version: RespVersion::RESP3, ..config });
-        }
+        builder
+            .with_performance_config(|performance| performance.broadcast_channel_capacity = burst)
+            .with_config(|config| config.version = RespVersion::RESP3);
         let client = builder.build()?;
         client.connect();
         Ok(client)

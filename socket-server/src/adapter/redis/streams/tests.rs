@@ -452,7 +452,7 @@ fn readers(redis: &RedisServer) -> Vec<String> {
     reading.filter_map(|line| line.strip_prefix("id=")?.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// Two servers, the second of which has read all but the first event of the first when Redis loses its data.
+/// Two servers, the second of which has not read the first event of the first when Redis loses its data.
 async fn one_event_is_lost_with_redis(redis: &mut RedisServer) -> (Server, Server) {
     let a = server(redis).await;
     eventually("a reads", || readers(redis).len() == 1).await;
